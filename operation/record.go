@@ -1,0 +1,132 @@
+package operation
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Fence is the record that owns a partition. Each commit rewrites it under
+// compare-and-swap, so that a commit of anybody but the present owner is refused.
+type Fence struct {
+	Partition int       `json:"partition"`
+	Owner     string    `json:"owner"`
+	Epoch     uint64    `json:"epoch"`  // grows by one with each claim
+	Cursor    uint64    `json:"cursor"` // operations stream sequence up to which all is resolved
+	BatchID   string    `json:"batch_id"`
+	Windows   uint64    `json:"windows"` // number of the last window
+	Chain     string    `json:"chain"`   // SHA-256 of the last window record, in hexadecimal
+	Ledger    uint64    `json:"ledger"`  // store sequence of the oldest window record the ledger needs
+	Crashes   int       `json:"crashes,omitempty"`
+	Released  bool      `json:"released,omitempty"` // its owner let go of it in good order
+	Counts    Counts    `json:"counts"`
+	Time      time.Time `json:"time"`
+}
+
+// Counts are the running totals of a partition (rule R21). Duplicates of an
+// operation already taken count nowhere.
+type Counts struct {
+	Submitted    uint64 `json:"submitted"`
+	Succeeded    uint64 `json:"succeeded"`
+	Rejected     uint64 `json:"rejected"`
+	Cancelled    uint64 `json:"cancelled"`
+	DeadLettered uint64 `json:"dead_lettered"`
+	Live         uint64 `json:"live"` // executing, waiting, next or carried
+	Versions     uint64 `json:"versions"`
+}
+
+// WindowID names a window: the partition and the window's number in it.
+func WindowID(partition int, number uint64) string {
+	return fmt.Sprintf("%d-%d", partition, number)
+}
+
+// CloseCause says why a window was closed.
+type CloseCause string
+
+// Why a window closes.
+const (
+	ClosedByTimer CloseCause = "timer" // its time was over
+	ClosedFull    CloseCause = "full"  // one commit could hold no more
+	ClosedByDue   CloseCause = "due"   // no new operation: a retry, a result, a grace period or a carried operation was due
+	ClosedIdle    CloseCause = "idle"  // nothing decided: the cursor of an idle partition moves on
+)
+
+// Window is the decision record of one commit of one partition: what it took, what
+// it decided, and enough to decide it again (rule R11).
+type Window struct {
+	ID        string     `json:"id"`
+	Partition int        `json:"partition"`
+	Number    uint64     `json:"number"`
+	Owner     string     `json:"owner"`
+	Epoch     uint64     `json:"epoch"`
+	BatchID   string     `json:"batch_id"`
+	After     uint64     `json:"after"`  // the cursor before
+	Cursor    uint64     `json:"cursor"` // the cursor now
+	Cause     CloseCause `json:"cause"`
+	Opened    time.Time  `json:"opened"`
+	Closed    time.Time  `json:"closed"`
+	Taken     []Taken    `json:"taken,omitempty"`
+	Decisions []Decision `json:"decisions,omitempty"`
+	Digest    string     `json:"digest"`             // SHA-256 of the events, versions and dead letters of the commit
+	Previous  string     `json:"previous,omitempty"` // SHA-256 of the partition's previous window record
+}
+
+// Fate is what a window did with a message of the operations stream.
+type Fate string
+
+// The fates of a message. Contended is the only one that leads to a decision.
+const (
+	Contended  Fate = "contended"
+	Refused    Fate = "refused"    // rejected before resolution: invalid, expired, parent
+	Withdrawn  Fate = "withdrawn"  // cancelled before resolution
+	Duplicate  Fate = "duplicate"  // the same operation again (rule R9)
+	DeadLetter Fate = "dead"       // not attributable, or another's op_id
+	Cancelling Fate = "cancelling" // a cancellation, answered
+)
+
+// Taken is one message of the operations stream that a window took.
+type Taken struct {
+	Sequence uint64    `json:"sequence"`
+	OpID     uuid.UUID `json:"op_id,omitzero"`
+	Digest   string    `json:"digest,omitempty"` // of the content, see [Operation.Digest]
+	Fate     Fate      `json:"fate"`
+	Status   Status    `json:"status,omitempty"` // of the operation when the window was committed
+	Reason   Reason    `json:"reason,omitempty"`
+}
+
+// Role is why an operation outlives the window that took it.
+type Role string
+
+// The roles of a live operation on its entity.
+const (
+	HolderRole  Role = "holder"
+	NextRole    Role = "next"
+	CarriedRole Role = "carried"
+)
+
+// Record is the durable record of an operation that outlives its window. Once the
+// operation is terminal the record keeps its status for a while and no content.
+type Record struct {
+	OpID              uuid.UUID  `json:"op_id"`
+	Status            Status     `json:"status"`
+	Role              Role       `json:"role,omitempty"`
+	Operation         *Operation `json:"operation,omitempty"` // while not terminal
+	Sequence          uint64     `json:"sequence"`
+	ReceivedAt        time.Time  `json:"received_at"`
+	CreatedAt         time.Time  `json:"created_at"` // clamped
+	Digest            string     `json:"digest"`
+	TraceParent       string     `json:"traceparent,omitempty"`
+	TraceState        string     `json:"tracestate,omitempty"`
+	EffectivePriority Priority   `json:"effective_priority"`
+	InheritedFrom     uuid.UUID  `json:"inherited_from,omitzero"`
+	Depth             int        `json:"depth"`  // operations in its chain of parents, itself included
+	Window            string     `json:"window"` // that decided last
+	Attempt           int        `json:"attempt,omitempty"`
+	AttemptAt         time.Time  `json:"attempt_at,omitzero"` // start of the latest attempt
+	Due               time.Time  `json:"due,omitzero"`        // of the next attempt
+	Crashes           int        `json:"crashes,omitempty"`   // workers that went away during an attempt
+	Losses            int        `json:"losses,omitempty"`    // windows lost in a row
+	Reason            Reason     `json:"reason,omitempty"`
+	LastError         string     `json:"last_error,omitempty"`
+}
