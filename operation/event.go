@@ -50,9 +50,9 @@ func (k Kind) Outcome() (Status, bool) {
 type Event struct {
 	SpecVersion     string          `json:"specversion"`
 	ID              string          `json:"id"`
-	Source          string          `json:"source"` // /hierarchy/partition/<p>
-	Type            string          `json:"type"`   // hierarchy.operation.<kind>.v1
-	Subject         uuid.UUID       `json:"subject"`
+	Source          string          `json:"source"`  // /hierarchy/partition/<p>
+	Type            string          `json:"type"`    // hierarchy.operation.<kind>.v1
+	Subject         string          `json:"subject"` // the entity
 	Time            time.Time       `json:"time"`
 	DataContentType string          `json:"datacontenttype"`
 	TraceParent     string          `json:"traceparent,omitempty"`
@@ -70,7 +70,7 @@ func EventSource(partition int) string { return fmt.Sprintf("/hierarchy/partitio
 type Detail struct {
 	OpID              uuid.UUID `json:"op_id"`
 	OpType            Type      `json:"op_type,omitempty"` // empty where the operation could not be read
-	Target            uuid.UUID `json:"target_entity_id"`
+	Target            string    `json:"target_entity_id"`  // as the subject spells it: a UUID in all but invalid operations
 	TargetName        string    `json:"target_name,omitempty"`
 	Priority          Priority  `json:"priority,omitempty"`
 	EffectivePriority Priority  `json:"effective_priority,omitempty"`

@@ -1,0 +1,38 @@
+package ecsstore
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// System executes the operations of one type. It is pure: it reads entities from
+// the transaction, writes them back through it, and touches nothing else. An error
+// undoes what it wrote; an [operation.Failure] says whether a retry makes sense.
+// An error from the transaction's own methods must be passed on unchanged.
+type System interface {
+	Execute(tx *Txn, exec Execution) ([]operation.Change, error)
+}
+
+// SystemFunc is a [System] made of a function.
+type SystemFunc func(tx *Txn, exec Execution) ([]operation.Change, error)
+
+// Execute calls f.
+func (f SystemFunc) Execute(tx *Txn, exec Execution) ([]operation.Change, error) { return f(tx, exec) }
+
+// Execution is one attempt to execute an operation. Time is the time of the
+// commit the attempt is part of.
+type Execution struct {
+	Operation *operation.Operation
+	Effective operation.Priority
+	Depth     int
+	Time      time.Time
+}
+
+// MissingError says that a transaction read entities that were not loaded. Whoever
+// runs the transaction loads them and runs it again.
+type MissingError struct{ Entities []uuid.UUID }
+
+func (e *MissingError) Error() string { return "entities not loaded" }
