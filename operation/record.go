@@ -24,6 +24,16 @@ type Fence struct {
 	Time      time.Time `json:"time"`
 }
 
+// Claimed returns the fence of a partition's next owner.
+func (f Fence) Claimed(partition int, owner string) Fence {
+	if f.Epoch > 0 && !f.Released {
+		f.Crashes++
+	}
+	f.Partition, f.Owner, f.Released = partition, owner, false
+	f.Epoch++
+	return f
+}
+
 // Counts are the running totals of a partition (rule R21). Duplicates of an
 // operation already taken count nowhere.
 type Counts struct {
@@ -67,6 +77,7 @@ type Window struct {
 	Opened    time.Time  `json:"opened"`
 	Closed    time.Time  `json:"closed"`
 	Taken     []Taken    `json:"taken,omitempty"`
+	Settled   []Settled  `json:"settled,omitempty"`
 	Decisions []Decision `json:"decisions,omitempty"`
 	Digest    string     `json:"digest"`             // SHA-256 of the events, versions and dead letters of the commit
 	Previous  string     `json:"previous,omitempty"` // SHA-256 of the partition's previous window record
@@ -93,6 +104,13 @@ type Taken struct {
 	Fate     Fate      `json:"fate"`
 	Status   Status    `json:"status,omitempty"` // of the operation when the window was committed
 	Reason   Reason    `json:"reason,omitempty"`
+}
+
+// Settled is an operation of an earlier window that ended in this commit.
+type Settled struct {
+	OpID   uuid.UUID `json:"op_id"`
+	Status Status    `json:"status"`
+	Reason Reason    `json:"reason,omitempty"`
 }
 
 // Role is why an operation outlives the window that took it.
@@ -126,6 +144,7 @@ type Record struct {
 	AttemptAt         time.Time  `json:"attempt_at,omitzero"` // start of the latest attempt
 	Due               time.Time  `json:"due,omitzero"`        // of the next attempt
 	Crashes           int        `json:"crashes,omitempty"`   // workers that went away during an attempt
+	Careful           bool       `json:"careful,omitempty"`   // run alone: its worker may have died of it
 	Losses            int        `json:"losses,omitempty"`    // windows lost in a row
 	Reason            Reason     `json:"reason,omitempty"`
 	LastError         string     `json:"last_error,omitempty"`

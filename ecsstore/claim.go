@@ -1,0 +1,196 @@
+package ecsstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// Errors of a claim. ErrHalted means that the streams contradict each other: the
+// partition must not go on until somebody has looked (rule R25).
+var (
+	ErrLost   = errors.New("another worker owns the partition")
+	ErrHalted = errors.New("partition halted")
+)
+
+// Claim is a partition as its new owner finds it.
+type Claim struct {
+	Fence   operation.Fence
+	Expect  uint64             // stream sequence of the fence
+	Records []operation.Record // operations that outlived their window, in the order of their sequence
+	Ledger  []LedgerPage       // oldest first
+}
+
+// LedgerPage is what a decision record says about the operations it took or ended.
+type LedgerPage struct {
+	Sequence uint64 // of the record in the store
+	Taken    []operation.Taken
+	Settled  []operation.Settled
+}
+
+// Claim makes owner the owner of a partition: from the moment it has written the
+// fence, every commit of an earlier owner is refused. A positive epoch is the one
+// the caller had: the claim fails with [ErrLost] if the partition has moved on.
+func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoch uint64) (Claim, error) {
+	var c Claim
+	var err error
+	if c.Expect, err = s.last(ctx, s.space.Fence(partition), &c.Fence); err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
+	}
+	if epoch > 0 && c.Fence.Epoch != epoch {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w: %s", partition, ErrLost, c.Fence.Owner)
+	}
+	if err := s.checkInput(ctx, partition, c.Fence.Cursor); err != nil {
+		return Claim{}, err
+	}
+	c.Fence = c.Fence.Claimed(partition, owner)
+	if c.Expect, err = s.writeFence(ctx, &c.Fence, c.Expect); err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
+	}
+	if err := s.replay(ctx, &c); err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
+	}
+	return c, nil
+}
+
+// Release tells the next owner that this one let go in good order. expect is the
+// fence's sequence.
+func (s *JetStream) Release(ctx context.Context, fence operation.Fence, expect uint64) error {
+	fence.Released = true
+	if _, err := s.writeFence(ctx, &fence, expect); err != nil {
+		return fmt.Errorf("releasing partition %d: %w", fence.Partition, err)
+	}
+	return nil
+}
+
+// writeFence replaces a fence under compare-and-swap, as a batch of one message.
+func (s *JetStream) writeFence(ctx context.Context, f *operation.Fence, expect uint64) (uint64, error) {
+	f.BatchID = uuid.NewString()
+	f.Time = time.Now().UTC()
+	data, err := json.Marshal(f)
+	if err != nil {
+		return 0, fmt.Errorf("encoding the fence: %w", err)
+	}
+	m := message{subject: s.space.Fence(f.Partition), data: data}
+	m.expect(expect)
+	m.rollup()
+	return s.publish(ctx, f.BatchID, []message{m})
+}
+
+// checkInput compares the cursor with the operations stream: operations it has not
+// passed must all be there.
+func (s *JetStream) checkInput(ctx context.Context, partition int, cursor uint64) error {
+	info, err := s.ops.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("reading stream %s: %w", s.space.OpsStream(), err)
+	}
+	return checkCursor(s.space.OpsStream(), partition, cursor, info.State)
+}
+
+func checkCursor(stream string, partition int, cursor uint64, state jetstream.StreamState) error {
+	switch {
+	case state.LastSeq < cursor:
+		return fmt.Errorf("%w: partition %d has resolved stream %s up to %d, but the stream ends at %d: it has rewound; restore it from a backup",
+			ErrHalted, partition, stream, cursor, state.LastSeq)
+	case state.FirstSeq > cursor+1:
+		return fmt.Errorf("%w: partition %d has resolved stream %s up to %d, but the stream begins at %d: operations are missing; restore it from a backup",
+			ErrHalted, partition, stream, cursor, state.FirstSeq)
+	case state.NumDeleted > 0:
+		return fmt.Errorf("%w: stream %s has %d holes: operations are missing; restore it from a backup",
+			ErrHalted, stream, state.NumDeleted)
+	}
+	return nil
+}
+
+// replay reads what the partition left in the store, up to the claim's own fence:
+// that message is a read barrier, since nobody else can write for the partition
+// after it.
+func (s *JetStream) replay(ctx context.Context, c *Claim) error {
+	p := c.Fence.Partition
+	err := s.scan(ctx, c, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{s.space.Records(p), s.space.Fence(p)},
+		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
+	}, func(msg jetstream.Msg, _ uint64) error {
+		var r operation.Record
+		if err := json.Unmarshal(msg.Data(), &r); err != nil {
+			return err
+		}
+		c.Records = append(c.Records, r)
+		return nil
+	})
+	if err != nil || c.Fence.Chain == "" {
+		return err
+	}
+	last := ""
+	err = s.scan(ctx, c, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{s.space.Window(p), s.space.Fence(p)},
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
+	}, func(msg jetstream.Msg, sequence uint64) error {
+		sum := sha256.Sum256(msg.Data())
+		last = hex.EncodeToString(sum[:])
+		page := LedgerPage{Sequence: sequence}
+		if err := json.Unmarshal(msg.Data(), &page); err != nil {
+			return err
+		}
+		c.Ledger = append(c.Ledger, page)
+		return nil
+	})
+	if err == nil && last != "" && last != c.Fence.Chain {
+		return fmt.Errorf("%w: the last decision record of partition %d is not the one its fence names: stream %s is broken; restore it from a backup",
+			ErrHalted, p, s.space.StoreStream())
+	}
+	return err
+}
+
+// scan calls each with the messages of the store that a consumer selects, until it
+// meets the claim's fence. It returns [ErrLost] if it meets a later one.
+func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.OrderedConsumerConfig, each func(jetstream.Msg, uint64) error) error {
+	consumer, err := s.store.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(500),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	if err != nil {
+		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
+	}
+	defer messages.Stop()
+	fence := s.space.Fence(c.Fence.Partition)
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
+		}
+		switch at := meta.Sequence.Stream; {
+		case msg.Subject() != fence:
+			if err := each(msg, at); err != nil {
+				return fmt.Errorf("reading %s at %d: %w", strings.ReplaceAll(msg.Subject(), "\n", " "), at, err)
+			}
+		case at == c.Expect:
+			return nil
+		case at > c.Expect:
+			return ErrLost
+		}
+	}
+}
+
+// How the store's consumers pull: short enough to notice a dead one within a
+// second.
+const (
+	pullExpiry    = 2 * time.Second
+	pullHeartbeat = 500 * time.Millisecond
+)

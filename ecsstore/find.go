@@ -1,0 +1,134 @@
+package ecsstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+// Found is what the streams know of an operation, wherever it is in its life. A
+// Found without Status was never accepted, or is no longer known.
+type Found struct {
+	Status        operation.Status
+	Priority      operation.Priority
+	Effective     operation.Priority // 0 while it waits in the operations stream
+	InheritedFrom uuid.UUID
+	Depth         int
+	Operation     *operation.Operation // while it waits in the operations stream
+}
+
+// Find looks an operation up, first among those that wait to be taken, then among
+// the live and lately ended, then among those that succeeded: in that order nothing
+// that moves on meanwhile is missed. custom reports the types registered beside the
+// built-in ones.
+func (s *JetStream) Find(ctx context.Context, ref operation.Ref, custom func(operation.Type) bool) (Found, error) {
+	partition := subjects.Partition(ref.Target, s.partitions)
+	for _, look := range []func(context.Context, int, operation.Ref) (Found, error){
+		func(ctx context.Context, p int, ref operation.Ref) (Found, error) {
+			return s.findPending(ctx, p, ref, custom)
+		},
+		s.findRecord, s.findHistory, s.findCompleted,
+	} {
+		found, err := look(ctx, partition, ref)
+		if err != nil {
+			return Found{}, fmt.Errorf("looking up operation %s: %w", ref.ID, err)
+		}
+		if found.Status != "" {
+			return found, nil
+		}
+	}
+	return Found{}, nil
+}
+
+// findPending reads what the partition has not resolved for the target.
+func (s *JetStream) findPending(ctx context.Context, partition int, ref operation.Ref, custom func(operation.Type) bool) (Found, error) {
+	var fence operation.Fence
+	if _, err := s.last(ctx, s.space.Fence(partition), &fence); err != nil {
+		return Found{}, err
+	}
+	for at := fence.Cursor + 1; ; {
+		msg, err := s.leaderGet(ctx, s.space.OpsStream(), getRequest{
+			Sequence: at, NextFor: s.space.SubmittedTo(partition, ref.Target),
+		})
+		if err != nil || msg == nil {
+			return Found{}, err
+		}
+		at = msg.Sequence + 1
+		sub, err := s.space.ParseSubmission(msg.Subject)
+		if err != nil {
+			continue
+		}
+		op, err := operation.Decode(msg.Data, sub.Class, sub.Target, custom)
+		if err == nil && op.ID == ref.ID {
+			return Found{Status: operation.Pending, Priority: op.Priority, Operation: op}, nil
+		}
+	}
+}
+
+func (s *JetStream) findRecord(ctx context.Context, partition int, ref operation.Ref) (Found, error) {
+	var r operation.Record
+	sequence, err := s.last(ctx, s.space.Record(partition, ref.ID), &r)
+	if err != nil || sequence == 0 {
+		return Found{}, err
+	}
+	return Found{
+		Status: r.Status, Priority: r.EffectivePriority, Effective: r.EffectivePriority,
+		InheritedFrom: r.InheritedFrom, Depth: r.Depth,
+	}, nil
+}
+
+// findHistory looks for a success among the latest changes of the target.
+func (s *JetStream) findHistory(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
+	head, err := s.head(ctx, ref.Target)
+	if err != nil || head.Entity == nil {
+		return Found{}, err
+	}
+	for _, m := range head.Entity.History {
+		if m.OpID == ref.ID {
+			return Found{Status: operation.Succeeded, Priority: m.Priority, Effective: m.Priority, Depth: m.Depth}, nil
+		}
+	}
+	return Found{}, nil
+}
+
+// findCompleted reads the completed events of the target: a success that changed
+// nothing, or one that its history has forgotten.
+func (s *JetStream) findCompleted(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
+	consumer, err := s.store.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{s.space.Event(operation.CompletedEvent, ref.Target)},
+	})
+	if err != nil {
+		return Found{}, err
+	}
+	pending := consumer.CachedInfo().NumPending
+	if pending == 0 {
+		return Found{}, nil
+	}
+	messages, err := consumer.Messages(jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	if err != nil {
+		return Found{}, err
+	}
+	defer messages.Stop()
+	for range pending {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return Found{}, err
+		}
+		var event struct {
+			Data operation.Detail `json:"data"`
+		}
+		if err := json.Unmarshal(msg.Data(), &event); err != nil {
+			return Found{}, fmt.Errorf("reading %s: %w", msg.Subject(), err)
+		}
+		if d := event.Data; d.OpID == ref.ID {
+			return Found{Status: operation.Succeeded, Priority: d.Priority, Effective: d.EffectivePriority, Depth: 1}, nil
+		}
+	}
+	return Found{}, nil
+}

@@ -1,0 +1,266 @@
+package ecsstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+// MinServer is the oldest broker whose atomic batches are right: before it,
+// conditions on several subjects of one batch were wrongly refused and a deposed
+// leader could still write.
+const MinServer = "2.14.4"
+
+// Errors of streams that cannot be used. Each is wrapped in a message that names
+// the stream and the remedy.
+var (
+	ErrNotInitialized = errors.New("streams do not exist; run: hierarchy init")
+	ErrUnsafeStream   = errors.New("stream settings are unsafe")
+	ErrOldServer      = errors.New("broker is too old; Hierarchy needs nats-server " + MinServer + " or newer")
+	ErrNoJetStream    = errors.New("broker has JetStream switched off; start it with jetstream enabled (nats-server -js)")
+)
+
+// Settings are what the two streams are made with. They are fixed by the first
+// [Init]; later ones must agree on Partitions.
+type Settings struct {
+	Partitions      int           // fixed share of the entities each, 1 to 256
+	Replicas        int           // of both streams
+	QueueSize       int64         // operations the operations stream holds before it refuses more
+	Retention       time.Duration // of events, decision records and dead letters
+	DuplicateWindow time.Duration // in which the broker recognises a Nats-Msg-Id
+	Storage         jetstream.StorageType
+}
+
+// DefaultSettings returns the documented defaults.
+func DefaultSettings() Settings {
+	return Settings{
+		Partitions: 16, Replicas: 1, QueueSize: 1_000_000, Retention: 24 * time.Hour,
+		DuplicateWindow: 2 * time.Minute, Storage: jetstream.FileStorage,
+	}
+}
+
+// MaxPartitions is the greatest number of partitions.
+const MaxPartitions = 256
+
+// Stream metadata, so that every process that opens the streams agrees.
+const (
+	metaPartitions = "hierarchy.partitions"
+	metaRetention  = "hierarchy.retention"
+	metaRole       = "hierarchy.role"
+)
+
+// maxOpsMessage bounds what the operations stream stores: the body and some room
+// for headers.
+const maxOpsMessage = 80 << 10
+
+func (s Settings) check() error {
+	switch {
+	case s.Partitions < 1 || s.Partitions > MaxPartitions:
+		return fmt.Errorf("partitions is %d: want 1 to %d", s.Partitions, MaxPartitions)
+	case s.Replicas < 1 || s.Replicas > 5:
+		return fmt.Errorf("replicas is %d: want 1 to 5", s.Replicas)
+	case s.QueueSize < 1:
+		return fmt.Errorf("queue size is %d: want at least 1", s.QueueSize)
+	case s.Retention < time.Minute:
+		return fmt.Errorf("retention is %v: want at least 1m", s.Retention)
+	}
+	return nil
+}
+
+func (s Settings) opsConfig(space subjects.Space) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        space.OpsStream(),
+		Description: "operations as publishers sent them, by partition",
+		Subjects:    []string{space.Submissions()},
+		SubjectTransform: &jetstream.SubjectTransformConfig{
+			Source: space.Submissions(), Destination: space.Stored(s.Partitions),
+		},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+		MaxMsgs: s.QueueSize, MaxMsgSize: maxOpsMessage,
+		Duplicates: s.DuplicateWindow, Storage: s.Storage, Replicas: s.Replicas,
+		DenyDelete: true, AllowDirect: false,
+		Metadata: s.metadata("operations"),
+	}
+}
+
+func (s Settings) storeConfig(space subjects.Space) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:             space.StoreStream(),
+		Description:      "entities, events and decisions; written by workers only",
+		Subjects:         []string{space.Writes()},
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: space.Writes(), Destination: space.Kept()},
+		RePublish:        &jetstream.RePublish{Source: space.Events(), Destination: space.Events()},
+		Retention:        jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+		Storage: s.Storage, Replicas: s.Replicas, Duplicates: time.Second,
+		AllowAtomicPublish: true, AllowRollup: true, AllowMsgTTL: true, AllowDirect: true, DenyDelete: true,
+		Metadata: s.metadata("store"),
+	}
+}
+
+func (s Settings) metadata(role string) map[string]string {
+	return map[string]string{
+		metaPartitions: strconv.Itoa(s.Partitions), metaRetention: s.Retention.String(), metaRole: role,
+	}
+}
+
+// Init makes the two streams, or checks that those which exist can be trusted. It
+// may be called any number of times and never changes a stream's partitions.
+func Init(ctx context.Context, js jetstream.JetStream, space subjects.Space, s Settings) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if err := checkServer(ctx, js); err != nil {
+		return err
+	}
+	for _, want := range []jetstream.StreamConfig{s.opsConfig(space), s.storeConfig(space)} {
+		if err := ensure(ctx, js, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkServer refuses a broker that cannot do what a commit needs.
+func checkServer(ctx context.Context, js jetstream.JetStream) error {
+	nc := js.Conn()
+	if v := nc.ConnectedServerVersion(); older(v, MinServer) {
+		return fmt.Errorf("%w: %s is %s", ErrOldServer, nc.ConnectedUrlRedacted(), v)
+	}
+	_, err := js.AccountInfo(ctx)
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return fmt.Errorf("%w: %s", ErrNoJetStream, nc.ConnectedUrlRedacted())
+	}
+	if err != nil {
+		return fmt.Errorf("asking the broker for JetStream: %w", err)
+	}
+	return nil
+}
+
+// older reports whether version a comes before b; a suffix after the numbers is
+// ignored.
+func older(a, b string) bool { return slices.Compare(numbers(a), numbers(b)) < 0 }
+
+func numbers(version string) []int {
+	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
+	var out []int
+	for part := range strings.SplitSeq(version, ".") {
+		n, _ := strconv.Atoi(part)
+		out = append(out, n)
+	}
+	return out
+}
+
+// ensure makes a stream that does not exist and checks one that does.
+func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if _, err := js.CreateStream(ctx, want); err != nil {
+			return fmt.Errorf("creating stream %s: %w", want.Name, err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking up stream %s: %w", want.Name, err)
+	}
+	have := stream.CachedInfo().Config
+	if n := have.Metadata[metaPartitions]; n != want.Metadata[metaPartitions] {
+		return fmt.Errorf("stream %s has %s partitions, not %s: the number is fixed when it is made",
+			want.Name, n, want.Metadata[metaPartitions])
+	}
+	return checkStream(have, want)
+}
+
+// Opened is what the streams that exist were made with.
+type Opened struct {
+	Partitions int
+	Retention  time.Duration
+}
+
+// Open checks both streams and returns what they were made with.
+func Open(ctx context.Context, js jetstream.JetStream, space subjects.Space) (Opened, error) {
+	if err := checkServer(ctx, js); err != nil {
+		return Opened{}, err
+	}
+	s := DefaultSettings()
+	for _, role := range []string{"operations", "store"} {
+		name := space.OpsStream()
+		if role == "store" {
+			name = space.StoreStream()
+		}
+		stream, err := js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return Opened{}, fmt.Errorf("stream %s: %w", name, ErrNotInitialized)
+		}
+		if err != nil {
+			return Opened{}, fmt.Errorf("looking up stream %s: %w", name, err)
+		}
+		have := stream.CachedInfo().Config
+		if s.Partitions, err = strconv.Atoi(have.Metadata[metaPartitions]); err != nil {
+			return Opened{}, fmt.Errorf("stream %s carries no number of partitions: %w", name, ErrUnsafeStream)
+		}
+		if s.Retention, err = time.ParseDuration(have.Metadata[metaRetention]); err != nil {
+			return Opened{}, fmt.Errorf("stream %s carries no retention: %w", name, ErrUnsafeStream)
+		}
+		want := s.opsConfig(space)
+		if role == "store" {
+			want = s.storeConfig(space)
+		}
+		if err := checkStream(have, want); err != nil {
+			return Opened{}, err
+		}
+	}
+	return Opened{Partitions: s.Partitions, Retention: s.Retention}, nil
+}
+
+// Partitions returns the number of partitions of the streams that exist.
+func Partitions(ctx context.Context, js jetstream.JetStream, space subjects.Space) (int, error) {
+	opened, err := Open(ctx, js, space)
+	return opened.Partitions, err
+}
+
+// checkStream refuses settings under which the broker could lose or alter what it
+// has acknowledged.
+func checkStream(have, want jetstream.StreamConfig) error {
+	complain := func(setting string, got, need any) error {
+		return fmt.Errorf("stream %s: %w: %s is %v, need %v", have.Name, ErrUnsafeStream, setting, got, need)
+	}
+	switch {
+	case have.Metadata[metaRole] != want.Metadata[metaRole]:
+		return complain("metadata "+metaRole, strconv.Quote(have.Metadata[metaRole]), want.Metadata[metaRole])
+	case !slices.Equal(have.Subjects, want.Subjects):
+		return complain("subjects", have.Subjects, want.Subjects)
+	case have.SubjectTransform == nil || *have.SubjectTransform != *want.SubjectTransform:
+		return complain("subject transform", have.SubjectTransform, want.SubjectTransform)
+	case have.Retention != jetstream.LimitsPolicy:
+		return complain("retention", have.Retention, jetstream.LimitsPolicy)
+	case have.Discard != jetstream.DiscardNew:
+		return complain("discard", have.Discard, jetstream.DiscardNew)
+	case have.MaxAge != 0:
+		return complain("max age", have.MaxAge, "none")
+	case have.MaxMsgsPerSubject > 0:
+		return complain("max messages per subject", have.MaxMsgsPerSubject, "none")
+	case !have.DenyDelete:
+		return complain("deny delete", false, true)
+	case have.PersistMode == jetstream.AsyncPersistMode:
+		return complain("persist mode", "async", "default")
+	case have.NoAck:
+		return complain("no ack", true, false)
+	case have.AllowRollup != want.AllowRollup:
+		return complain("allow rollup", have.AllowRollup, want.AllowRollup)
+	case have.AllowMsgTTL != want.AllowMsgTTL:
+		return complain("allow message TTL", have.AllowMsgTTL, want.AllowMsgTTL)
+	case have.AllowAtomicPublish != want.AllowAtomicPublish:
+		return complain("allow atomic publish", have.AllowAtomicPublish, want.AllowAtomicPublish)
+	case have.AllowMsgSchedules:
+		return complain("allow message schedules", true, false)
+	}
+	return nil
+}
