@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server/ats"
 )
@@ -40,6 +41,13 @@ func Bubble(t *testing.T, f func(t *testing.T, s *Server), opts ...Option) {
 	synctest.Test(t, func(t *testing.T) {
 		f(t, Start(t, append(opts, InProcess())...))
 	})
+}
+
+// Advance lets d of virtual time pass and whatever is due in it happen. It works in
+// a bubble only.
+func Advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
 }
 
 // emptyPools makes the client library forget its pooled timers: one made outside

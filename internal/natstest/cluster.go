@@ -51,12 +51,13 @@ func freePorts(tb testing.TB, n int) []int {
 	tb.Helper()
 	const low, high = 20000, 32000
 	ports := make([]int, 0, n)
+	var cfg net.ListenConfig
 	for range 1000 {
 		if len(ports) == n {
 			return ports
 		}
 		port := low + rand.IntN(high-low)
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		ln, err := cfg.Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}

@@ -18,5 +18,7 @@
 //   - What is started inside ends inside: connections and server are closed by
 //     clean-ups of the bubble's own t, so use that t and not the outer one.
 //
+// In a bubble [Advance] lets time pass; [Await] waits for a condition anywhere.
+//
 // The package does not set up streams and knows no subject of ours.
 package natstest

@@ -44,18 +44,15 @@ func wantMessages(t *testing.T, js jetstream.JetStream, want uint64) {
 	}
 }
 
-// advance lets d of virtual time pass.
-func advance(d time.Duration) { <-time.After(d) }
-
 func TestBubbleAdvancesVirtualTime(t *testing.T) {
 	began := time.Now()
 	Bubble(t, func(t *testing.T, s *Server) {
 		js := s.JetStream(t)
 		stream(t, js, 1)
 		publish(t, js)
-		advance(time.Hour)
+		Advance(time.Hour)
 		wantMessages(t, js, 1)
-		advance(time.Hour + time.Minute) // past the stream's MaxAge
+		Advance(time.Hour + time.Minute) // past the stream's MaxAge
 		wantMessages(t, js, 0)
 	})
 	if took := time.Since(began); took > 10*time.Second {
