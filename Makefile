@@ -1,0 +1,87 @@
+# Targets are what CI runs; `make` alone lists them.
+
+GO       ?= go
+TOOL     := $(GO) tool -modfile=tools/go.mod
+PACKAGES ?= ./...
+FUZZTIME ?= 10s
+COUNT    ?= 6
+BINARY   := bin/hierarchy
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: fmt-check lint vet test ## what a change must pass: format, lint, vet, test
+
+.PHONY: fmt
+fmt: ## format the tree in place
+	$(TOOL) golangci-lint fmt
+
+.PHONY: fmt-check
+fmt-check: ## fail if a file is not formatted
+	$(TOOL) golangci-lint fmt --diff
+
+.PHONY: lint
+lint: ## run golangci-lint
+	$(TOOL) golangci-lint run $(PACKAGES)
+
+.PHONY: vet
+vet: ## run go vet
+	$(GO) vet $(PACKAGES)
+
+.PHONY: test
+test: ## run the tests
+	$(GO) test $(PACKAGES)
+
+.PHONY: race
+race: ## run the tests with the race detector
+	$(GO) test -race $(PACKAGES)
+
+.PHONY: cover
+cover: ## measure what the tests execute, of all packages together
+	$(GO) test -coverpkg=./... -coverprofile=cover.out $(PACKAGES)
+	$(GO) tool cover -func=cover.out | tail -n 1
+
+# go test fuzzes one target of one package at a time.
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@set -e; grep -rn --include='*_test.go' '^func Fuzz' . \
+	| sed -E 's|^(.*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u \
+	| while read -r dir target; do \
+		echo "$$dir $$target"; \
+		$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) "$$dir"; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks COUNT (6) times into bench.txt and sum them up
+	$(GO) test -run='^$$' -bench=. -benchmem -count=$(COUNT) $(PACKAGES) | tee bench.txt
+	$(TOOL) benchstat bench.txt
+
+.PHONY: golden
+golden: ## write the golden files anew; read the diff before you commit it
+	@set -e; grep -rlE --include='*_test.go' 'flag\.Bool\("update"' . \
+	| xargs -rn 1 dirname | sort -u | while read -r dir; do $(GO) test "$$dir" -update; done
+	@git --no-pager diff --stat
+
+.PHONY: integration
+integration: ## run the tests of real processes and containers
+	$(GO) test -count=1 -tags=integration -timeout=30m ./integration/...
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what we call
+	$(TOOL) govulncheck $(PACKAGES)
+
+.PHONY: build
+build: ## build bin/hierarchy
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) ./cmd/hierarchy
+
+.PHONY: demo
+demo: ## run broker, worker and a small publisher, and watch
+	$(GO) run ./cmd/hierarchy run --demo
+
+.PHONY: clean
+clean: ## remove what the other targets leave behind
+	rm -rf bin dist cover.out bench.txt
