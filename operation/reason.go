@@ -35,6 +35,7 @@ const (
 	TreeCycle      Reason = "tree_cycle"
 	NotARoot       Reason = "not_a_root"
 	HasChildren    Reason = "has_children"
+	OrphanEntity   Reason = "orphan" // it has neither versions nor children before it is promoted
 	TooLarge       Reason = "too_large"
 	Timeout        Reason = "timeout"
 	SystemFailed   Reason = "system_failed"
