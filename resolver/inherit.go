@@ -1,6 +1,8 @@
 package resolver
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -44,12 +46,12 @@ type Inheritance struct {
 // every parent that it is live.
 func Inherit(op *operation.Operation, lookup func(operation.Ref) (Parent, bool, error)) (Inheritance, error) {
 	in := Inheritance{Effective: op.Priority, Depth: 1}
-	seen := map[operation.Ref]bool{op.Ref(): true}
+	seen := []operation.Ref{op.Ref()}
 	for ref, more := op.Parent(); more; {
-		if seen[ref] {
-			return Inheritance{}, operation.Refuse(operation.ParentCycle, "operation %s is among the parents of %s", ref.ID, ref.ID)
+		if slices.Contains(seen, ref) {
+			return Inheritance{}, operation.Refuse(operation.ParentCycle, "the chain of parents of %s comes back to %s", op.ID, ref.ID)
 		}
-		seen[ref] = true
+		seen = append(seen, ref)
 		p, known, err := lookup(ref)
 		if err != nil {
 			return Inheritance{}, err
@@ -88,7 +90,7 @@ func (in *Inheritance) add(ref operation.Ref, p *Parent) error {
 		}
 	}
 	if length > operation.MaxParentDepth-in.Depth {
-		return operation.Refuse(operation.ParentTooDeep, "the chain of parents is longer than %d", operation.MaxParentDepth)
+		return operation.Refuse(operation.ParentTooDeep, "the chain of parents is longer than %d operations", operation.MaxParentDepth)
 	}
 	in.Depth += length
 	if lends > in.Effective {
