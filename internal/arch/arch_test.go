@@ -43,6 +43,8 @@ func TestRulesBite(t *testing.T) {
 		{"packages say what they do", "client/bare.go", "-"},
 		{"files are short", "client/long.go", strings.Repeat("\n", maxLines)},
 		{"tests do not skip", "client/c_test.go", "func f(t *testing.T) { t.Sk" + "ip(1) }"},
+		{"docs link to what is there", "docs/d.md", "[a](d.md#x), [b](../client), [c](https://example.com/c), [d](nowhere.md)"},
+		{"docs name tests that exist", "docs/d.md", "`TestNowhere`, but `TestR1_` is how names begin"},
 		{"no file names the place it comes from", "docs/d.md", "see /wor" + "k/notes"},
 	} {
 		t.Run(c.rule+"/"+c.file, func(t *testing.T) {

@@ -82,6 +82,8 @@ var rules = map[string]func(tree) []string{
 	"files are short":                       filesAreShort,
 	"tests do not skip":                     testsDoNotSkip,
 	"no file names the place it comes from": noFileNamesTheWorkplace,
+	"docs link to what is there":            docsLinkToWhatIsThere,
+	"docs name tests that exist":            docsNameTestsThatExist,
 }
 
 // floorOf returns the floor of a package, or -1.

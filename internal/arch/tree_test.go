@@ -18,7 +18,7 @@ import (
 // tree is the source of a module.
 type tree struct {
 	packages map[string]*source // by folder, from the root of the module
-	files    map[string][]byte  // every text file, by path
+	files    map[string][]byte  // by path; nil if it is no text
 }
 
 // source is the package in one folder. The files of an external test package
@@ -69,7 +69,7 @@ func (t tree) add(fsys fs.FS, name string) error {
 		return err
 	}
 	if bytes.IndexByte(text, 0) >= 0 {
-		return nil // not a text
+		text = nil // not a text
 	}
 	t.files[name] = text
 	if path.Ext(name) != ".go" || strings.Contains(name, "testdata/") {
