@@ -75,6 +75,23 @@ func (t *Txn) Entity(id uuid.UUID) (*Entity, error) {
 	return base.Entity, nil
 }
 
+// peek is Entity for what a result does not depend on: the read is not among those
+// that a commit checks, and what it saw may have changed by then.
+func (t *Txn) peek(id uuid.UUID) (*Entity, error) {
+	if e, ok := t.heads[id]; ok {
+		return e, nil
+	}
+	h, ok := t.bases[id]
+	if !ok {
+		h, ok = t.load(id)
+	}
+	if !ok {
+		t.miss(id)
+		return nil, &MissingError{Entities: []uuid.UUID{id}}
+	}
+	return h.Entity, nil
+}
+
 // base reads the loaded head of an entity and remembers that it was read.
 func (t *Txn) base(id uuid.UUID) (Head, bool) {
 	if h, ok := t.bases[id]; ok {
@@ -191,8 +208,20 @@ func verifyHead(before, after *Entity, versions []Version) error {
 	if after.VersionCount != count {
 		return broken(after, fmt.Sprintf("it counts %d versions and has %d", after.VersionCount, count))
 	}
-	if size := headSize(after); size > MaxEntityBytes {
-		return operation.Refuse(operation.TooLarge, "entity %s would take %d bytes: want %d at most", after.ID, size, MaxEntityBytes)
+	return verifyComponents(after)
+}
+
+func verifyComponents(e *Entity) error {
+	var m measure
+	m.value(e.Components, 0)
+	if m.foreign != nil {
+		return broken(e, fmt.Sprintf("a value of type %T is no decoded JSON", m.foreign))
+	}
+	if m.depth > MaxComponentDepth {
+		return operation.Refuse(operation.TooLarge, "the components of entity %s would nest %d deep: want %d at most", e.ID, m.depth, MaxComponentDepth)
+	}
+	if size := headSize(e, m.size); size > MaxEntityBytes {
+		return operation.Refuse(operation.TooLarge, "entity %s would take %d bytes: want %d at most", e.ID, size, MaxEntityBytes)
 	}
 	return nil
 }
@@ -259,7 +288,7 @@ func (t *Txn) Reads() []ReadCheck {
 // Missing returns the entities that were asked for and are still not loaded.
 func (t *Txn) Missing() []uuid.UUID {
 	return slices.DeleteFunc(slices.Clone(t.missing), func(id uuid.UUID) bool {
-		_, known := t.bases[id]
+		_, known := t.load(id)
 		return known
 	})
 }
