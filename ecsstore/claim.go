@@ -26,6 +26,7 @@ var (
 // Claim is a partition as its new owner finds it.
 type Claim struct {
 	Fence   operation.Fence
+	Unclean bool               // the owner before did not let go in good order
 	Expect  uint64             // stream sequence of the fence
 	Records []operation.Record // operations that outlived their window, in the order of their sequence
 	Ledger  []LedgerPage       // oldest first
@@ -53,7 +54,13 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 	if err := s.checkInput(ctx, partition, c.Fence.Cursor); err != nil {
 		return Claim{}, err
 	}
+	c.Unclean = c.Fence.Unclean()
 	c.Fence = c.Fence.Claimed(partition, owner)
+	if waits, err := s.waits(ctx, partition, c.Fence.Cursor); err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
+	} else if !waits {
+		c.Fence.Crashes = 0 // whatever its owners died of, it was none of its operations
+	}
 	if c.Expect, err = s.writeFence(ctx, &c.Fence, c.Expect); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
@@ -85,6 +92,12 @@ func (s *JetStream) writeFence(ctx context.Context, f *operation.Fence, expect u
 	m.expect(expect)
 	m.rollup()
 	return s.publish(ctx, f.BatchID, []message{m})
+}
+
+// waits reports whether the partition has operations beyond its cursor.
+func (s *JetStream) waits(ctx context.Context, partition int, cursor uint64) (bool, error) {
+	msg, err := s.leaderGet(ctx, s.space.OpsStream(), getRequest{LastFor: s.space.Submitted(partition)})
+	return msg != nil && msg.Sequence > cursor, err
 }
 
 // checkInput compares the cursor with the operations stream: operations it has not

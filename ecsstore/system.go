@@ -36,3 +36,14 @@ type Execution struct {
 type MissingError struct{ Entities []uuid.UUID }
 
 func (e *MissingError) Error() string { return "entities not loaded" }
+
+// Peek returns the head of an entity as the transaction sees it, nil if there is
+// none or it is not loaded. Unlike [Txn.Entity] it leaves no trace: the commit does
+// not depend on what it returns.
+func (t *Txn) Peek(id uuid.UUID) *Entity {
+	if e, ok := t.heads[id]; ok {
+		return e
+	}
+	h, _ := t.load(id)
+	return h.Entity
+}

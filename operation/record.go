@@ -24,9 +24,12 @@ type Fence struct {
 	Time      time.Time `json:"time"`
 }
 
+// Unclean reports whether the owner has not let go of the partition in good order.
+func (f Fence) Unclean() bool { return f.Epoch > 0 && !f.Released }
+
 // Claimed returns the fence of a partition's next owner.
 func (f Fence) Claimed(partition int, owner string) Fence {
-	if f.Epoch > 0 && !f.Released {
+	if f.Unclean() {
 		f.Crashes++
 	}
 	f.Partition, f.Owner, f.Released = partition, owner, false
@@ -96,6 +99,10 @@ const (
 	Cancelling Fate = "cancelling" // a cancellation, answered
 )
 
+// Counted reports whether the message asked for an operation that had not been
+// taken before.
+func (f Fate) Counted() bool { return f == Contended || f == Refused || f == Withdrawn }
+
 // Taken is one message of the operations stream that a window took.
 type Taken struct {
 	Sequence uint64    `json:"sequence"`
@@ -143,6 +150,7 @@ type Record struct {
 	Attempt           int        `json:"attempt,omitempty"`
 	AttemptAt         time.Time  `json:"attempt_at,omitzero"` // start of the latest attempt
 	Due               time.Time  `json:"due,omitzero"`        // of the next attempt
+	Retries           int        `json:"retries,omitempty"`   // made after a failed attempt
 	Crashes           int        `json:"crashes,omitempty"`   // workers that went away during an attempt
 	Careful           bool       `json:"careful,omitempty"`   // run alone: its worker may have died of it
 	Losses            int        `json:"losses,omitempty"`    // windows lost in a row

@@ -1,0 +1,157 @@
+package consumer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/resolver"
+)
+
+// contest has the contenders for an entity resolved, together with what waits in
+// its lane, and carries the decision out.
+func (d *draft) contest(entity uuid.UUID, fresh []*operation.Record) error {
+	d.contested[entity] = true
+	waiting, err := d.unexpired(entity)
+	if err != nil {
+		return err
+	}
+	all := make(map[uuid.UUID]*operation.Record, len(fresh)+len(waiting))
+	c := resolver.Contest{Entity: entity, Holder: d.holder(entity)}
+	for _, r := range waiting {
+		all[r.OpID] = r
+		c.Contenders = append(c.Contenders, contender(r, false))
+	}
+	for _, r := range fresh {
+		all[r.OpID] = r
+		c.Contenders = append(c.Contenders, contender(r, true))
+	}
+	if len(c.Contenders) == 0 {
+		return nil
+	}
+	began := time.Now()
+	decision := resolver.Resolve(c, d.round.cfg.Limits)
+	took := time.Since(began)
+	held := resolver.Held(c)
+	d.tally.resolved(decision, took, held)
+	d.window.Decisions = append(d.window.Decisions, decision)
+	if decision.Conflict() {
+		if err := d.conflict(&decision, all, took); err != nil {
+			return err
+		}
+	}
+	return d.carryOut(&decision, all)
+}
+
+// unexpired returns what waits in the lane, without what has expired meanwhile.
+func (d *draft) unexpired(entity uuid.UUID) ([]*operation.Record, error) {
+	var out []*operation.Record
+	for _, r := range d.lane(entity).waiting() {
+		f := d.expired(r)
+		if f == nil {
+			out = append(out, r)
+			continue
+		}
+		if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
+			return nil, err
+		}
+	}
+	l := d.lane(entity)
+	d.lanes[entity] = lane{holder: l.holder}
+	return out, nil
+}
+
+func (d *draft) holder(entity uuid.UUID) *operation.Holder {
+	h := d.lane(entity).holder
+	if h == nil {
+		return nil
+	}
+	return &operation.Holder{
+		OpID: h.OpID, EffectivePriority: h.EffectivePriority, Status: h.Status,
+		Protected: h.Status == operation.Pending && d.protected(h),
+	}
+}
+
+func contender(r *operation.Record, fresh bool) resolver.Contender {
+	return resolver.Contender{
+		OpID: r.OpID, ParentID: r.Operation.ParentID, InheritedFrom: r.InheritedFrom,
+		Priority: r.Operation.Priority, Effective: r.EffectivePriority,
+		CreatedAt: r.CreatedAt, Sequence: r.Sequence, Losses: r.Losses, OnLoss: r.Operation.OnLoss, New: fresh,
+	}
+}
+
+// conflict tells of a decision between several contenders.
+func (d *draft) conflict(decision *operation.Decision, all map[uuid.UUID]*operation.Record, took time.Duration) error {
+	first := all[decision.First().OpID]
+	detail := &operation.ConflictDetail{
+		Detail: d.detail(first), WinnerOpID: first.OpID,
+		Contenders: decision.Contenders, ResolutionMS: milliseconds(took),
+	}
+	detail.Window = d.window.ID
+	id := fmt.Sprintf("%s/%s/%s", d.window.ID, operation.ConflictEvent, decision.Entity)
+	return d.publish(operation.ConflictEvent, id, decision.Entity.String(), first.TraceParent, detail)
+}
+
+// carryOut does what a decision says: the losers first, then the displaced holder,
+// then the first contender.
+func (d *draft) carryOut(decision *operation.Decision, all map[uuid.UUID]*operation.Record) error {
+	first := all[decision.First().OpID]
+	for i := range decision.Contenders[1:] {
+		c := &decision.Contenders[i+1]
+		if err := d.lost(all[c.OpID], c, first); err != nil {
+			return err
+		}
+	}
+	if decision.First().Verdict == operation.Waits {
+		return d.wait(first)
+	}
+	if decision.Preempts {
+		holder := *d.lane(decision.Entity).holder
+		message := fmt.Sprintf("displaced between two attempts by %s (%s)", first.OpID, first.EffectivePriority)
+		if err := d.reject(&holder, operation.Preempted, message, first); err != nil {
+			return err
+		}
+	}
+	won := *first
+	won.Window = d.window.ID
+	if d.p.careful > 0 {
+		won.Careful, won.Crashes = true, max(won.Crashes, d.p.claim.claim.Fence.Crashes)
+	}
+	return d.start(&won)
+}
+
+// lost ends a loser, or carries it to the next window if it asked for that.
+func (d *draft) lost(r *operation.Record, c *operation.Contender, first *operation.Record) error {
+	loser := *r
+	loser.Window = d.window.ID
+	if c.Verdict != operation.Carried {
+		message := fmt.Sprintf("%s (%s) was ahead of it (%s) by %s",
+			first.OpID, first.EffectivePriority, loser.EffectivePriority, c.Separator)
+		return d.reject(&loser, c.Reason, message, first)
+	}
+	loser.Role = operation.CarriedRole
+	loser.Losses++
+	l := d.lane(loser.Operation.Target)
+	l.carried = append(l.carried[:len(l.carried):len(l.carried)], &loser)
+	d.lanes[loser.Operation.Target] = l
+	d.write(&loser)
+	return nil
+}
+
+// wait makes the first contender of a held entity its next.
+func (d *draft) wait(r *operation.Record) error {
+	l := d.lane(r.Operation.Target)
+	if r.Role == operation.NextRole {
+		l.next = r
+		d.lanes[r.Operation.Target] = l
+		return nil
+	}
+	next := *r
+	next.Role, next.Window = operation.NextRole, d.window.ID
+	l.next = &next
+	d.lanes[r.Operation.Target] = l
+	d.write(&next)
+	return nil
+}

@@ -1,0 +1,259 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// draft is one window of one partition while a round is being planned. It reads the
+// partition, and the draft of the window before it if the round has one, and changes
+// neither: what it came to is applied when the commit is stored, and forgotten if it
+// is not.
+type draft struct {
+	round *round
+	p     *partition
+	base  *draft        // the window before in the same round
+	mark  ecsstore.Mark // the transaction before
+	skip  int           // items of the queue that earlier drafts took
+	part  ecsstore.Part
+
+	window    operation.Window                       // being planned
+	statuses  map[uuid.UUID]ending                   // of the operations this window took
+	staged    map[operation.Ref]*operation.Operation // that entered the window
+	lanes     map[uuid.UUID]lane                     // as changed
+	known     map[uuid.UUID]entry                    // what it took or changed the status of
+	contested map[uuid.UUID]bool                     // entities the window has resolved
+	freed     []uuid.UUID                            // entities whose holder ended in this window
+
+	runs      []*operation.Record // attempts to start outside the commit, once it is stored
+	took      int                 // items of the queue
+	results   []result            // that it used up
+	tookAlone bool                // an operation of it runs alone
+	tally     tally
+}
+
+// ending is how an operation stands at the end of the window that took it.
+type ending struct {
+	status operation.Status
+	reason operation.Reason
+}
+
+func newDraft(r *round, p *partition, base *draft) *draft {
+	d := &draft{
+		round: r, p: p, base: base, mark: r.tx.Mark(), part: ecsstore.Part{Fence: p.fence, Expect: p.expect},
+		statuses: map[uuid.UUID]ending{}, lanes: map[uuid.UUID]lane{}, known: map[uuid.UUID]entry{},
+		contested: map[uuid.UUID]bool{}, tally: newTally(r.now),
+	}
+	if base != nil {
+		d.skip = base.skip + base.took
+		d.part.Fence = base.part.Fence
+	}
+	f := &d.part.Fence
+	f.Crashes, f.Released, f.Time, f.Ledger = 0, false, r.now, p.ledger.oldest()
+	return d
+}
+
+// plan decides what is due and what the closed window staged. It reports whether
+// there was anything to do.
+func (d *draft) plan(items []item, cause operation.CloseCause) (bool, error) {
+	d.open(cause, items)
+	if d.base == nil {
+		if err := d.outcomes(); err != nil {
+			return false, err
+		}
+		if err := d.attempts(); err != nil {
+			return false, err
+		}
+	}
+	if err := d.take(items); err != nil {
+		return false, err
+	}
+	if err := d.settleIdle(); err != nil {
+		return false, err
+	}
+	return d.close(items), nil
+}
+
+func (d *draft) open(cause operation.CloseCause, items []item) {
+	f := &d.part.Fence
+	d.window = operation.Window{
+		Partition: d.p.id, Number: f.Windows + 1, ID: operation.WindowID(d.p.id, f.Windows+1),
+		Owner: f.Owner, Epoch: f.Epoch, After: f.Cursor, Cursor: f.Cursor,
+		Cause: cause, Opened: d.round.now, Closed: d.round.now,
+	}
+	if len(items) > 0 {
+		d.window.Opened = items[0].staged
+		d.window.Cursor = items[len(items)-1].sequence
+	} else if len(d.p.queue) == 0 && d.p.advance > f.Cursor {
+		d.window.Cause, d.window.Cursor = operation.ClosedIdle, d.p.advance
+	}
+}
+
+// close completes the decision record and moves the cursor.
+func (d *draft) close(items []item) bool {
+	w := &d.window
+	for i := range w.Taken {
+		t := &w.Taken[i]
+		if end, ok := d.statuses[t.OpID]; ok && t.Fate.Counted() {
+			t.Status, t.Reason = end.status, end.reason
+		}
+	}
+	if d.part.Size() == 1 && w.Cursor == w.After { // nothing but the fence
+		return false
+	}
+	f := &d.part.Fence
+	f.Windows, f.Cursor = w.Number, w.Cursor
+	f.Counts.Live = f.Counts.Submitted - f.Counts.Succeeded - f.Counts.Rejected - f.Counts.Cancelled - f.Counts.DeadLettered
+	d.took = len(items)
+	d.part.Windows = append(d.part.Windows, *w)
+	return true
+}
+
+// lane returns an entity's lane as the draft has it.
+func (d *draft) lane(entity uuid.UUID) lane {
+	for from := d; from != nil; from = from.base {
+		if l, ok := from.lanes[entity]; ok {
+			return l
+		}
+	}
+	return d.p.lanes[entity]
+}
+
+// hold makes r the holder of its lane.
+func (d *draft) hold(r *operation.Record) {
+	r.Role = operation.HolderRole
+	l := d.lane(r.Operation.Target)
+	l.holder = r
+	d.lanes[r.Operation.Target] = l
+	d.write(r)
+}
+
+// free empties the place of the holder if r is it.
+func (d *draft) free(r *operation.Record) {
+	l := d.lane(r.Operation.Target)
+	if l.holder == nil || l.holder.OpID != r.OpID {
+		return
+	}
+	l.holder = nil
+	d.lanes[r.Operation.Target] = l
+	d.freed = append(d.freed, r.Operation.Target)
+}
+
+// write stores the record of an operation that outlives this commit.
+func (d *draft) write(r *operation.Record) {
+	d.part.Records = put(d.part.Records, *r)
+	d.statuses[r.OpID] = ending{status: r.Status}
+	d.known[r.OpID] = entry{digest: r.Digest, status: r.Status}
+}
+
+// find returns an operation that is in the lane of an entity, or nil.
+func (d *draft) find(ref operation.Ref) *operation.Record {
+	for _, r := range d.lane(ref.Target).records() {
+		if r.OpID == ref.ID {
+			return r
+		}
+	}
+	return nil
+}
+
+// put adds a record, replacing one of the same operation: a subject is written once
+// in a batch.
+func put(records []operation.Record, r operation.Record) []operation.Record {
+	for i := range records {
+		if records[i].OpID == r.OpID {
+			records[i] = r
+			return records
+		}
+	}
+	return append(records, r)
+}
+
+// end notes that an operation is terminal.
+func (d *draft) end(r *operation.Record, status operation.Status, reason operation.Reason) {
+	d.statuses[r.OpID] = ending{status: status, reason: reason}
+	d.known[r.OpID] = entry{digest: r.Digest, status: status}
+	d.tally.ended(status, reason, r)
+	switch status {
+	case operation.Succeeded:
+		d.part.Fence.Counts.Succeeded++
+	case operation.Rejected:
+		d.part.Fence.Counts.Rejected++
+	case operation.Cancelled:
+		d.part.Fence.Counts.Cancelled++
+	case operation.Pending, operation.Executing, operation.Failed:
+	}
+	if r.Role == "" { // never stored
+		return
+	}
+	d.part.Records = put(d.part.Records, operation.Record{
+		OpID: r.OpID, Status: status, Sequence: r.Sequence, ReceivedAt: r.ReceivedAt, CreatedAt: r.CreatedAt,
+		Digest: r.Digest, EffectivePriority: r.EffectivePriority, InheritedFrom: r.InheritedFrom, Depth: r.Depth,
+		Window: r.Window, Attempt: r.Attempt, Crashes: r.Crashes, Losses: r.Losses, Reason: reason, LastError: r.LastError,
+	})
+	if !d.tookHere(r.OpID) {
+		d.window.Settled = append(d.window.Settled, operation.Settled{OpID: r.OpID, Status: status, Reason: reason})
+	}
+}
+
+// tookHere reports whether the window being planned took the operation.
+func (d *draft) tookHere(id uuid.UUID) bool {
+	return slices.ContainsFunc(d.window.Taken, func(t operation.Taken) bool {
+		return t.OpID == id && t.Fate.Counted()
+	})
+}
+
+// event adds an event about r to the commit.
+func (d *draft) event(kind operation.Kind, r *operation.Record, detail any) error {
+	id := fmt.Sprintf("%s/%s/%d", r.OpID, kind, r.Attempt)
+	return d.publish(kind, id, r.Operation.Target.String(), r.TraceParent, detail)
+}
+
+func (d *draft) publish(kind operation.Kind, id, target, traceParent string, detail any) error {
+	body, err := operation.NewEvent(kind, id, d.p.id, target, d.round.now, traceParent, detail)
+	if err != nil {
+		return fmt.Errorf("telling %s: %w", id, err)
+	}
+	d.part.Events = append(d.part.Events, ecsstore.Event{Kind: kind, Target: target, Body: body})
+	return nil
+}
+
+// detail returns what every event about r has.
+func (d *draft) detail(r *operation.Record) operation.Detail {
+	out := operation.Detail{
+		OpID: r.OpID, OpType: r.Operation.Type, Target: r.Operation.Target.String(),
+		Priority: r.Operation.Priority, EffectivePriority: r.EffectivePriority,
+		Worker: d.window.Owner, Partition: d.p.id, Window: r.Window, Sequence: r.Sequence,
+	}
+	if out.Window == "" {
+		out.Window = d.window.ID
+	}
+	if e := d.round.tx.Peek(r.Operation.Target); e != nil {
+		out.TargetName = e.Name
+	}
+	return out
+}
+
+// dead sends a message of the operations stream to the dead-letter subject.
+func (d *draft) dead(it *item, reason string, raw []byte) {
+	d.part.Dead = append(d.part.Dead, ecsstore.DeadLetter{
+		Sequence: it.sequence, Subject: it.subject, Reason: reason, Data: raw,
+	})
+	d.part.Fence.Counts.Submitted++
+	d.part.Fence.Counts.DeadLettered++
+}
+
+// missing reports whether an error says that the round must load something first.
+func missing(err error) bool {
+	_, entities := errors.AsType[*ecsstore.MissingError](err)
+	return entities || errors.Is(err, errUnknownParent)
+}
+
+// milliseconds returns the milliseconds of a duration with three decimals.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,70 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+// How operations are pulled. The heartbeat finds a dead consumer within a second.
+const (
+	pullMessages  = 512 // in the client's buffer of each partition, at most
+	pullExpiry    = 2 * time.Second
+	pullHeartbeat = 500 * time.Millisecond
+)
+
+// fetcher reads partitions of the operations stream.
+type fetcher struct {
+	js     jetstream.JetStream
+	space  subjects.Space
+	custom func(operation.Type) bool
+	out    chan<- item // owned by the engine
+}
+
+// fetch starts to read a claimed partition after its cursor, and stops when ctx is
+// done. Decoding happens here, beside the engine; a full engine holds the reading up.
+func (f *fetcher) fetch(ctx context.Context, c *claimed) error {
+	partition := c.claim.Fence.Partition
+	consumer, err := f.js.OrderedConsumer(ctx, f.space.OpsStream(), jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{f.space.Submitted(partition)},
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:    c.claim.Fence.Cursor + 1,
+	})
+	if err != nil {
+		return fmt.Errorf("reading partition %d: %w", partition, err)
+	}
+	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
+		select {
+		case f.out <- f.item(c, msg):
+		case <-ctx.Done():
+		}
+	}, jetstream.PullMaxMessages(pullMessages), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	if err != nil {
+		return fmt.Errorf("reading partition %d: %w", partition, err)
+	}
+	context.AfterFunc(ctx, consuming.Stop)
+	return nil
+}
+
+func (f *fetcher) item(c *claimed, msg jetstream.Msg) item {
+	it := item{claim: c, subject: msg.Subject(), raw: slices.Clone(msg.Data())}
+	if meta, err := msg.Metadata(); err == nil {
+		it.sequence, it.received = meta.Sequence.Stream, meta.Timestamp.UTC()
+	}
+	it.traceParent = header(msg.Headers(), "traceparent")
+	it.traceState = header(msg.Headers(), "tracestate")
+	sub, err := f.space.ParseSubmission(msg.Subject())
+	if err != nil {
+		it.invalid = &operation.InvalidError{Field: "subject", Message: err.Error()}
+		return it
+	}
+	it.sub = sub
+	it.decode(f.custom)
+	return it
+}

@@ -1,0 +1,189 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+)
+
+// keeper makes the engine own the partitions that this worker should own: it claims
+// those that are wanted, hands over those that no longer are, and claims again what
+// was lost on the way.
+type keeper struct {
+	cfg    *Config
+	store  Store
+	engine *engine
+	fetch  *fetcher
+	stats  *stats
+
+	mu     sync.Mutex // guards wanted, held
+	wanted map[int]bool
+	held   map[int]*tenure
+	wake   chan struct{} // of capacity 1: something has changed
+}
+
+// tenure is what the keeper knows of a partition that it is claiming or has claimed.
+type tenure struct {
+	epoch   uint64    // of the latest claim, 0 before
+	owned   bool      // the engine has it
+	busy    bool      // a claim or a release is under way
+	next    time.Time // no claim before
+	refused int       // claims that failed in a row
+}
+
+func newKeeper(cfg *Config, store Store, e *engine, f *fetcher, s *stats) *keeper {
+	return &keeper{
+		cfg: cfg, store: store, engine: e, fetch: f, stats: s,
+		wanted: map[int]bool{}, held: map[int]*tenure{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// want says which partitions this worker should own from now on.
+func (k *keeper) want(partitions []int) {
+	k.mu.Lock()
+	k.wanted = make(map[int]bool, len(partitions))
+	for _, p := range partitions {
+		k.wanted[p] = true
+	}
+	k.mu.Unlock()
+	k.poke()
+}
+
+func (k *keeper) poke() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lost is called by the engine when it has given a partition up because it no longer
+// knows whether it owns it.
+func (k *keeper) lost(partition int, err error) {
+	k.cfg.Logger.Warn("partition in doubt, claiming it again", slog.Int("partition", partition), slog.Any("error", err))
+	k.mu.Lock()
+	if t := k.held[partition]; t != nil {
+		t.owned, t.busy = false, false
+	}
+	k.mu.Unlock()
+	k.poke()
+}
+
+// run keeps claiming and releasing until ctx is done. work is the context of what
+// it starts.
+func (k *keeper) run(ctx, work context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		timer.Reset(k.step(ctx, work))
+		select {
+		case <-k.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// step starts what can be started now, and returns when to look again.
+func (k *keeper) step(ctx, work context.Context) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	wait, now := time.Hour, time.Now()
+	for p := range k.wanted {
+		t := k.held[p]
+		if t == nil {
+			t = &tenure{}
+			k.held[p] = t
+		}
+		switch {
+		case t.owned || t.busy:
+		case t.next.After(now):
+			wait = min(wait, t.next.Sub(now))
+		default:
+			t.busy = true
+			k.engine.launch(func() { k.claim(ctx, work, p, t.epoch) })
+		}
+	}
+	for p, t := range k.held {
+		if !k.wanted[p] && t.owned && !t.busy {
+			t.busy = true
+			k.engine.launch(func() { k.handOver(ctx, p) })
+		}
+	}
+	return wait
+}
+
+// claim claims a partition and gives it to the engine.
+func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
+	began := time.Now()
+	claimCtx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	got, err := k.store.Claim(claimCtx, partition, k.cfg.Name, epoch)
+	if err == nil {
+		err = k.handIn(ctx, work, &claimed{claim: got})
+	}
+	k.mu.Lock()
+	t := k.held[partition]
+	t.busy, t.owned = false, err == nil
+	if err == nil {
+		t.epoch, t.refused = got.Fence.Epoch, 0
+	} else {
+		t.epoch = 0 // the next claim takes it from whoever has it
+		t.refused++
+		t.next = time.Now().Add(min(time.Duration(t.refused)*50*time.Millisecond, 2*time.Second))
+	}
+	k.mu.Unlock()
+	k.poke()
+	k.report(ctx, partition, got, err, time.Since(began))
+}
+
+func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, err error, took time.Duration) {
+	log := k.cfg.Logger.With(slog.Int("partition", partition))
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		k.stats.trouble(partition, err)
+		log.WarnContext(ctx, "claiming a partition", slog.Any("error", err), slog.Bool("halted", errors.Is(err, ecsstore.ErrHalted)))
+	default:
+		log.DebugContext(ctx, "claimed a partition", slog.Uint64("epoch", got.Fence.Epoch), slog.Duration("took", took))
+	}
+}
+
+// handIn gives a claimed partition to the engine and starts to read it.
+func (k *keeper) handIn(ctx, work context.Context, c *claimed) error {
+	reading, stop := context.WithCancel(work)
+	c.stop = stop
+	select {
+	case k.engine.claims <- c:
+	case <-ctx.Done():
+		stop()
+		return ctx.Err()
+	}
+	if err := k.fetch.fetch(reading, c); err != nil {
+		stop()
+		return err
+	}
+	return nil
+}
+
+// handOver takes a partition from the engine, which releases it.
+func (k *keeper) handOver(ctx context.Context, partition int) {
+	d := drop{partition: partition, done: make(chan struct{})}
+	select {
+	case k.engine.drops <- d:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-d.done:
+	case <-ctx.Done():
+		return
+	}
+	k.mu.Lock()
+	delete(k.held, partition)
+	k.mu.Unlock()
+	k.poke()
+}

@@ -1,0 +1,109 @@
+package consumer
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// lane is what an entity is held by and what waits for it. A lane is a value:
+// planning makes new ones, and they replace the old ones when the commit is stored.
+// The records in it are not changed in place.
+type lane struct {
+	holder  *operation.Record
+	next    *operation.Record
+	carried []*operation.Record
+}
+
+func (l lane) empty() bool { return l.holder == nil && l.next == nil && len(l.carried) == 0 }
+
+// idle reports whether something waits in the lane that nobody holds up.
+func (l lane) idle() bool { return l.holder == nil && !l.empty() }
+
+// waiting lists what contends again with each window.
+func (l lane) waiting() []*operation.Record {
+	if l.next == nil {
+		return l.carried
+	}
+	return append([]*operation.Record{l.next}, l.carried...)
+}
+
+// records lists every operation of the lane.
+func (l lane) records() []*operation.Record {
+	if l.holder == nil {
+		return l.waiting()
+	}
+	return append([]*operation.Record{l.holder}, l.waiting()...)
+}
+
+// due returns when the lane wants attention by itself: the holder's next attempt,
+// or the end of a grace period that the next is waiting for. An executing holder
+// and one that runs alone have no due time.
+func (l lane) due(grace time.Duration) (time.Time, bool) {
+	if l.holder == nil || l.holder.Status != operation.Pending || l.holder.Careful {
+		return time.Time{}, false
+	}
+	at := l.holder.Due
+	if l.displaceable() {
+		if end := l.holder.AttemptAt.Add(grace); end.Before(at) {
+			at = end
+		}
+	}
+	return at, true
+}
+
+// displaceable reports whether the next outranks a holder between two attempts.
+func (l lane) displaceable() bool {
+	return l.holder != nil && l.next != nil && l.holder.Status == operation.Pending &&
+		l.next.EffectivePriority > l.holder.EffectivePriority
+}
+
+// alarm says that a lane may be due.
+type alarm struct {
+	at     time.Time
+	entity uuid.UUID
+}
+
+// alarms is a heap of alarms, the earliest first. Entries may be out of date: the
+// lane itself knows.
+type alarms []alarm
+
+func (a alarms) Len() int           { return len(a) }
+func (a alarms) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+func (a alarms) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+
+// Push implements [heap.Interface].
+func (a *alarms) Push(x any) { *a = append(*a, x.(alarm)) } //nolint:errcheck // only alarms are pushed
+
+// Pop implements [heap.Interface].
+func (a *alarms) Pop() any {
+	old := *a
+	last := old[len(old)-1]
+	*a = old[:len(old)-1]
+	return last
+}
+
+func (a *alarms) add(at time.Time, entity uuid.UUID) { heap.Push(a, alarm{at: at, entity: entity}) }
+
+// take removes and returns the entities whose alarm has gone off by now.
+func (a *alarms) take(now time.Time) []uuid.UUID {
+	var out []uuid.UUID
+	for len(*a) > 0 && !(*a)[0].at.After(now) {
+		out = append(out, heap.Pop(a).(alarm).entity) //nolint:errcheck // only alarms are pushed
+	}
+	return out
+}
+
+// by returns the entities whose alarm goes off by now, without taking them.
+func (a alarms) by(now time.Time) []uuid.UUID {
+	var out []uuid.UUID
+	for _, alarm := range a {
+		if !alarm.at.After(now) {
+			out = append(out, alarm.entity)
+		}
+	}
+	return out
+}

@@ -1,0 +1,145 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// ErrClosed says that the connection to the broker was closed for good.
+var ErrClosed = errors.New("connection to the broker is closed")
+
+// Worker is one member of the consumer group.
+type Worker struct {
+	cfg   Config
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	stats *stats
+
+	mu    sync.Mutex // guards store
+	store *ecsstore.JetStream
+}
+
+// New returns a worker that is not running yet. The connection stays the caller's;
+// it should reconnect for ever and buffer nothing while it is disconnected.
+func New(nc *nats.Conn, cfg Config) (*Worker, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("opening JetStream: %w", err)
+	}
+	return &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(silent{})}, nil
+}
+
+// silent observes nothing.
+type silent struct{}
+
+func (silent) decided(int, *draft) {}
+func (silent) committed(committed) {}
+func (silent) refused(string)      {}
+
+// Stats returns what the worker has done so far.
+func (w *Worker) Stats() Stats { return w.stats.snapshot() }
+
+// Run works until ctx is done: then it takes nothing more, finishes the commit that
+// is under way, lets go of its partitions and returns nil. It returns an error if
+// the streams cannot be used or the connection is closed.
+func (w *Worker) Run(ctx context.Context) error {
+	store, err := ecsstore.NewJetStream(ctx, w.js, w.cfg.Space)
+	if err != nil {
+		return fmt.Errorf("starting worker %s: %w", w.cfg.Name, err)
+	}
+	w.mu.Lock()
+	w.store = store
+	w.mu.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	closed := w.nc.StatusChanged(nats.CLOSED)
+	defer w.nc.RemoveStatusListener(closed)
+	go func() { // ends with ctx
+		select {
+		case <-closed:
+			cancel(ErrClosed)
+		case <-ctx.Done():
+		}
+	}()
+	w.work(ctx, store)
+	if err := context.Cause(ctx); errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// stopTimeout bounds what a stopping worker still does.
+const stopTimeout = 3 * time.Second
+
+// work runs the engine and its helpers until ctx is done.
+func (w *Worker) work(ctx context.Context, store Store) {
+	// What the engine starts outlives ctx until the engine has stopped.
+	work, done := context.WithCancel(context.WithoutCancel(ctx))
+	var wait sync.WaitGroup
+	engine := w.engine(store, wait.Go)
+	keeper := newKeeper(&w.cfg, store, engine, w.fetcher(engine), w.stats)
+	engine.lost = keeper.lost
+	keeper.want(all(store.Partitions()))
+	wait.Go(func() { keeper.run(ctx, work) })
+	context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, done) })
+	engine.run(ctx, work)
+	engine.release(work)
+	done()
+	wait.Wait()
+}
+
+func all(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+func (w *Worker) engine(store Store, launch func(func())) *engine {
+	return &engine{
+		cfg: &w.cfg, store: store, log: w.cfg.Logger, stats: w.stats, launch: launch,
+		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
+		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
+		advances: make(chan map[int]uint64),
+		parts:    map[int]*partition{}, cache: newCache(), slots: make(chan struct{}, w.cfg.MaxConcurrent),
+	}
+}
+
+func (w *Worker) fetcher(e *engine) *fetcher {
+	return &fetcher{js: w.js, space: w.cfg.Space, custom: w.cfg.custom, out: e.items}
+}
+
+// release lets go of every partition the engine still owns.
+func (e *engine) release(ctx context.Context) {
+	var wait sync.WaitGroup
+	for _, p := range slices.Collect(maps.Values(e.parts)) {
+		fence, expect := p.fence, p.expect
+		e.disown(p.id)
+		wait.Go(func() { e.letGo(ctx, fence, expect) })
+	}
+	wait.Wait()
+}
+
+func (e *engine) letGo(ctx context.Context, fence operation.Fence, expect uint64) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := e.store.Release(ctx, fence, expect); err != nil {
+		e.log.WarnContext(ctx, "letting go of a partition", slog.Int("partition", fence.Partition), slog.Any("error", err))
+	}
+}

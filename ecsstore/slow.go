@@ -1,0 +1,56 @@
+package ecsstore
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// SlowSystem executes the operations of one type outside the commit, because it
+// does I/O: it calls a device, a payment provider, a model. That an attempt has
+// started is stored before Run is called, and what it returns is committed
+// afterwards; the partition's other entities go on meanwhile.
+//
+// An attempt whose worker goes away is repeated by the next owner, so Run may be
+// called more than once for an operation: whatever it does outside must be
+// idempotent, with [Task.Key] as the key.
+//
+// An error is retried unless it is an [operation.Failure] that is permanent.
+type SlowSystem interface {
+	Run(ctx context.Context, task Task) (Patch, error)
+}
+
+// SlowFunc is a [SlowSystem] made of a function.
+type SlowFunc func(ctx context.Context, task Task) (Patch, error)
+
+// Run calls f.
+func (f SlowFunc) Run(ctx context.Context, task Task) (Patch, error) { return f(ctx, task) }
+
+// Task is one attempt of a slow system.
+type Task struct {
+	Operation *operation.Operation
+	Head      *Entity // the target as it was when the attempt started; not to be changed
+	Attempt   int     // counted from 1
+}
+
+// Key identifies the operation to the outside world: the same for all its attempts.
+func (t Task) Key() string { return t.Operation.ID.String() }
+
+// AttemptKey identifies this attempt alone.
+func (t Task) AttemptKey() string { return t.Key() + "/" + strconv.Itoa(t.Attempt) }
+
+// Patch is what a slow system wants changed of the target. The zero Patch changes
+// nothing.
+type Patch struct {
+	Set     map[string]json.RawMessage `json:"set,omitempty"`    // by field path
+	Add     map[string]json.Number     `json:"add,omitempty"`    // to numbers, by field path
+	Remove  []string                   `json:"remove,omitempty"` // field paths
+	Note    string                     `json:"note,omitempty"`   // of the version
+	Version bool                       `json:"version,omitempty"`
+}
+
+// DefaultSlowTimeout bounds an attempt of a slow system that sets none.
+const DefaultSlowTimeout = 30 * time.Second
