@@ -60,7 +60,7 @@ type Event struct {
 }
 
 // EventType returns the CloudEvents type of a kind.
-func EventType(k Kind) string { return "hierarchy.operation." + string(k) + ".v1" }
+func EventType(k Kind) string { return typePrefix + string(k) + typeSuffix }
 
 // EventSource returns the CloudEvents source of a partition.
 func EventSource(partition int) string { return fmt.Sprintf("/hierarchy/partition/%d", partition) }

@@ -99,11 +99,14 @@ func (o *Operation) Parent() (Ref, bool) {
 func (o *Operation) Ref() Ref { return Ref{Target: o.Target, ID: o.ID} }
 
 // Digest identifies the operation's content: the same id with another digest is
-// another operation that took the id (rule R9).
+// another operation that took the id (rule R9). It is the same before the operation
+// is encoded and after it was decoded.
 func (o *Operation) Digest() string {
-	body, err := json.Marshal(o)
+	content := *o
+	content.CreatedAt, content.ExpiresAt = o.CreatedAt.UTC(), o.ExpiresAt.UTC()
+	body, err := json.Marshal(&content)
 	if err != nil {
-		body = fmt.Appendf(nil, "%+v", *o)
+		body = fmt.Appendf(nil, "%+v", content)
 	}
 	return DigestOf(body)
 }
