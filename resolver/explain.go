@@ -47,16 +47,18 @@ func crowd(d *operation.Decision) string {
 // holding says how the holder stands and what that means for the first contender.
 func holding(d *operation.Decision) string {
 	switch h := d.Holder; {
+	case len(d.Contenders) == 0:
+		return string(h.Status)
 	case h.Status == operation.Executing:
 		return "executing: an execution is never interrupted, the first waits (R7)"
 	case d.Preempts:
 		return "between two attempts and out of its grace period: the first is of higher priority and displaces it (R8)"
-	case len(d.Contenders) > 0 && d.First().EffectivePriority <= h.EffectivePriority:
+	case d.First().EffectivePriority <= h.EffectivePriority:
 		return "between two attempts: the first is of no higher priority and waits (R8)"
 	case h.Protected:
 		return "between two attempts and within its grace period: it keeps its turn, the first waits (R8)"
 	}
-	return string(d.Holder.Status) + ": the first waits"
+	return fmt.Sprintf("%s: the first %s", d.Holder.Status, d.First().Verdict)
 }
 
 func verdict(c *operation.Contender) string {
@@ -85,6 +87,10 @@ func priority(c *operation.Contender) string {
 	return fmt.Sprintf("%s, inherited from %s (its own is %s, R1)", c.EffectivePriority, c.InheritedFrom, c.Priority)
 }
 
+// outrun is said of a contender that ranks where its parent does: taken by itself it
+// would come before the first.
+const outrun = "as high, but it queues behind its parent, which comes after the first (R6)"
+
 // because says what put a contender behind the first.
 func because(c, first *operation.Contender) string {
 	later := c.CreatedAt.Sub(first.CreatedAt)
@@ -95,15 +101,15 @@ func because(c, first *operation.Contender) string {
 		return "as high, but the first is " + kinship(c, first) + " (R6)"
 	case operation.ByCreatedAt:
 		if later > 0 {
-			return fmt.Sprintf("as high, but created %s after the first (R3)", later)
+			return fmt.Sprintf("as high, but created %s after the first (R3)", strings.Replace(later.String(), "\u00b5", "u", 1))
 		}
-		return "as high, but its parent contends too, and was created after the first (R6)"
+		return outrun
 	case operation.BySequence:
 		if later == 0 && c.Sequence > first.Sequence {
 			return fmt.Sprintf("as high and created at the same time, but later in the stream, %d after %d (R3)",
 				c.Sequence, first.Sequence)
 		}
-		return "as high, but its parent contends too, and is later in the stream than the first (R6)"
+		return outrun
 	}
 	return "it ranks behind the first"
 }

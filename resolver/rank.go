@@ -20,8 +20,8 @@ type standing struct {
 }
 
 // contendingParents returns for each contender the index of its parent, if that
-// contends at the same effective priority, and else -1. It returns nil if that is so
-// of none, which is the common case.
+// contends at the same effective priority, and else -1. It returns nil if nobody has
+// a parent, which is the common case.
 func contendingParents(cs []Contender) []int {
 	if !slices.ContainsFunc(cs, func(c Contender) bool { return c.ParentID != uuid.Nil }) {
 		return nil
@@ -38,7 +38,28 @@ func contendingParents(cs []Contender) []int {
 		}
 		parents[i] = p
 	}
+	cutCycles(parents)
 	return parents
+}
+
+// cutCycles makes the members of each cycle count as having no parent. [Inherit]
+// refuses cycles, so that there are none unless somebody made them up.
+func cutCycles(parents []int) {
+	var members []int
+	for i, p := range parents {
+		for range parents {
+			if p < 0 || p == i {
+				break
+			}
+			p = parents[p]
+		}
+		if p == i {
+			members = append(members, i)
+		}
+	}
+	for _, i := range members {
+		parents[i] = -1
+	}
 }
 
 // rank returns the contenders from the first to the last.
@@ -55,13 +76,11 @@ func rank(cs []Contender, parents []int) []standing {
 }
 
 // queueUp puts a contender behind its contending ancestors: it counts as created no
-// earlier than the latest of them. There are fewer ancestors than contenders; a cycle,
-// which [Inherit] would have refused, ends there too and makes its members equals.
+// earlier than the latest of them.
 func (s *standing) queueUp(cs []Contender, parents []int) {
-	for p := parents[s.index]; p >= 0 && s.depth < len(cs); p = parents[p] {
+	for p := parents[s.index]; p >= 0; p = parents[p] {
 		s.depth++
-		d := cmp.Or(cs[p].CreatedAt.Compare(s.at), cmp.Compare(cs[p].Sequence, s.behind))
-		if d > 0 {
+		if cmp.Or(cs[p].CreatedAt.Compare(s.at), cmp.Compare(cs[p].Sequence, s.behind)) > 0 {
 			s.at, s.behind = cs[p].CreatedAt, cs[p].Sequence
 		}
 	}
@@ -100,11 +119,8 @@ func separator(first, loser *standing, parents []int) operation.Separator {
 // descends reports whether a is one of s's contending ancestors.
 func descends(s, a *standing, parents []int) bool {
 	p := parents[s.index]
-	for range s.depth {
-		if p == a.index {
-			return true
-		}
+	for p >= 0 && p != a.index {
 		p = parents[p]
 	}
-	return false
+	return p >= 0
 }
