@@ -87,6 +87,8 @@ type Store interface {
 	Partitions() int
 	// Claim makes owner the owner of a partition and returns what it left behind.
 	Claim(ctx context.Context, partition int, owner string, epoch uint64) (ecsstore.Claim, error)
+	// Fence returns the fence of a partition, the zero fence if it was never claimed.
+	Fence(ctx context.Context, partition int) (operation.Fence, error)
 	// Release lets go of a partition in good order.
 	Release(ctx context.Context, fence operation.Fence, expect uint64) error
 	// Load returns the head of each entity.

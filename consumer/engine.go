@@ -52,6 +52,7 @@ type engine struct {
 // drop asks the engine to let go of a partition; done is closed when it has.
 type drop struct {
 	partition int
+	abandon   bool // do not release it
 	done      chan struct{}
 }
 
@@ -85,18 +86,17 @@ func (e *engine) run(ctx, work context.Context) {
 		if e.staged >= maxStaged {
 			items = nil
 		}
-		done := ctx.Done()
-		if e.away {
-			done = nil
+		drops, done := e.drops, ctx.Done()
+		if e.away { // what a commit under way says of a partition is still to come
+			drops, done = nil, nil
 		}
 		select {
 		case it := <-items:
 			e.stage(it)
 		case c := <-e.claims:
 			e.own(c)
-		case d := <-e.drops:
-			e.disown(d.partition)
-			close(d.done)
+		case d := <-drops:
+			e.drop(work, d)
 		case out := <-e.results:
 			e.note(out)
 		case got := <-e.loaded:
@@ -152,6 +152,20 @@ func (e *engine) disown(id int) {
 	}
 	delete(e.parts, id)
 	e.stats.disowned(id)
+}
+
+// drop forgets a partition and releases it.
+func (e *engine) drop(ctx context.Context, d drop) {
+	p, ok := e.parts[d.partition]
+	e.disown(d.partition)
+	if !ok || d.abandon {
+		close(d.done)
+		return
+	}
+	e.launch(func() {
+		defer close(d.done)
+		e.letGo(ctx, p.fence, p.expect)
+	})
 }
 
 // note takes the result of an attempt that ended outside the commit.

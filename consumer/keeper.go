@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type keeper struct {
 	engine *engine
 	fetch  *fetcher
 	stats  *stats
+	there  func(worker string) bool // whether another worker is there and works
 
 	mu     sync.Mutex // guards wanted, held
 	wanted map[int]bool
@@ -44,13 +46,17 @@ func newKeeper(cfg *Config, store Store, e *engine, f *fetcher, s *stats) *keepe
 
 // want says which partitions this worker should own from now on.
 func (k *keeper) want(partitions []int) {
-	k.mu.Lock()
-	k.wanted = make(map[int]bool, len(partitions))
+	wanted := make(map[int]bool, len(partitions))
 	for _, p := range partitions {
-		k.wanted[p] = true
+		wanted[p] = true
 	}
+	k.mu.Lock()
+	changed := !maps.Equal(wanted, k.wanted)
+	k.wanted = wanted
 	k.mu.Unlock()
-	k.poke()
+	if changed {
+		k.poke()
+	}
 }
 
 func (k *keeper) poke() {
@@ -121,6 +127,9 @@ func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 	began := time.Now()
 	claimCtx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	if epoch == 0 {
+		k.await(claimCtx, partition)
+	}
 	got, err := k.store.Claim(claimCtx, partition, k.cfg.Name, epoch)
 	if err == nil {
 		err = k.handIn(ctx, work, &claimed{claim: got})
@@ -138,6 +147,32 @@ func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 	k.mu.Unlock()
 	k.poke()
 	k.report(ctx, partition, got, err, time.Since(began))
+}
+
+// How long a claim waits for an owner that is still there to let go.
+const (
+	handOverTimeout = 500 * time.Millisecond
+	handOverLook    = 10 * time.Millisecond
+)
+
+// await gives the present owner a moment to let go of a partition in good order. It
+// is a courtesy: the claim that follows is safe without it.
+func (k *keeper) await(ctx context.Context, partition int) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	look := time.NewTicker(handOverLook)
+	defer look.Stop()
+	for {
+		fence, err := k.store.Fence(ctx, partition)
+		if err != nil || !fence.Unclean() || fence.Owner == k.cfg.Name || !k.there(fence.Owner) {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, err error, took time.Duration) {
@@ -186,4 +221,16 @@ func (k *keeper) handOver(ctx context.Context, partition int) {
 	delete(k.held, partition)
 	k.mu.Unlock()
 	k.poke()
+}
+
+// doubt takes a partition from the engine without releasing it, because its streams
+// contradict what it knows.
+func (k *keeper) doubt(ctx context.Context, partition int, err error) {
+	d := drop{partition: partition, abandon: true, done: make(chan struct{})}
+	select {
+	case k.engine.drops <- d:
+		k.stats.trouble(partition, err)
+		k.lost(partition, err)
+	case <-ctx.Done():
+	}
 }

@@ -76,7 +76,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	w.work(ctx, store)
+	if err := w.work(ctx, store); err != nil {
+		return fmt.Errorf("worker %s: %w", w.cfg.Name, err)
+	}
 	if err := context.Cause(ctx); errors.Is(err, ErrClosed) {
 		return err
 	}
@@ -87,28 +89,32 @@ func (w *Worker) Run(ctx context.Context) error {
 const stopTimeout = 3 * time.Second
 
 // work runs the engine and its helpers until ctx is done.
-func (w *Worker) work(ctx context.Context, store Store) {
+func (w *Worker) work(ctx context.Context, store *ecsstore.JetStream) error {
 	// What the engine starts outlives ctx until the engine has stopped.
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, done) })
+	defer stop()
 	var wait sync.WaitGroup
 	engine := w.engine(store, wait.Go)
 	keeper := newKeeper(&w.cfg, store, engine, w.fetcher(engine), w.stats)
 	engine.lost = keeper.lost
-	keeper.want(all(store.Partitions()))
+	members, err := newMembers(ctx, &w.cfg, w.js, store.Partitions(), keeper.want)
+	if err != nil {
+		return err
+	}
+	keeper.there = members.has
+	janitor := &janitor{input: store, engine: engine, keeper: keeper, log: w.cfg.Logger}
 	wait.Go(func() { keeper.run(ctx, work) })
-	context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, done) })
+	wait.Go(func() { members.run(ctx) })
+	wait.Go(func() { janitor.run(ctx) })
 	engine.run(ctx, work)
+	members.drain(work)
 	engine.release(work)
+	members.leave(work)
 	done()
 	wait.Wait()
-}
-
-func all(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
-	}
-	return out
+	return nil
 }
 
 func (w *Worker) engine(store Store, launch func(func())) *engine {

@@ -70,6 +70,13 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 	return c, nil
 }
 
+// Fence returns the fence of a partition, the zero fence if it was never claimed.
+func (s *JetStream) Fence(ctx context.Context, partition int) (operation.Fence, error) {
+	var f operation.Fence
+	_, err := s.last(ctx, s.space.Fence(partition), &f)
+	return f, err
+}
+
 // Release tells the next owner that this one let go in good order. expect is the
 // fence's sequence.
 func (s *JetStream) Release(ctx context.Context, fence operation.Fence, expect uint64) error {

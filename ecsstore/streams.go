@@ -125,8 +125,19 @@ func Init(ctx context.Context, js jetstream.JetStream, space subjects.Space, s S
 			return err
 		}
 	}
+	// File storage: a single broker forgets memory buckets when it restarts.
+	_, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: space.MembersBucket(), Description: "live workers", TTL: MemberTTL,
+		Storage: jetstream.FileStorage, Replicas: s.Replicas,
+	})
+	if err != nil {
+		return fmt.Errorf("creating bucket %s: %w", space.MembersBucket(), err)
+	}
 	return nil
 }
+
+// MemberTTL is how long a worker that no longer says so counts as alive.
+const MemberTTL = 2 * time.Second
 
 // checkServer refuses a broker that cannot do what a commit needs.
 func checkServer(ctx context.Context, js jetstream.JetStream) error {

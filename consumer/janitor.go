@@ -1,0 +1,123 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+)
+
+// Input is the operations stream as a janitor sees it; [ecsstore.JetStream] is one.
+type Input interface {
+	// Tail returns where the stream ends, or [ecsstore.ErrHalted] if the cursors
+	// cannot be of this stream.
+	Tail(ctx context.Context, cursors map[int]uint64) (ecsstore.Tail, error)
+	// Resolved returns up to where every partition has resolved all there is.
+	Resolved(ctx context.Context) (uint64, error)
+	// Fill returns how much of its bound the stream has used.
+	Fill(ctx context.Context) (float64, error)
+	// Trim removes operations up to a sequence.
+	Trim(ctx context.Context, upTo uint64) error
+}
+
+// How the janitor works. Resolved operations are kept for a while, so that a
+// publisher whose message was taken for a duplicate can compare the two.
+const (
+	janitorEvery = time.Second
+	keepResolved = 2 * time.Minute
+	crowded      = 0.5 // of the bound: from here on nothing is kept
+)
+
+// janitor keeps the operations stream short, moves the cursors of idle partitions
+// on, and finds out when the stream is no longer the one that was read.
+type janitor struct {
+	input  Input
+	engine *engine
+	keeper *keeper
+	log    *slog.Logger
+
+	marks   []mark // resolved sequences of the last while, oldest first
+	trimmed uint64
+}
+
+// mark says that everything up to a sequence was resolved at a time.
+type mark struct {
+	at       time.Time
+	resolved uint64
+}
+
+func (j *janitor) run(ctx context.Context) {
+	tick := time.NewTicker(janitorEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := j.round(ctx); err != nil && ctx.Err() == nil {
+			j.log.WarnContext(ctx, "looking after the operations stream", slog.Any("error", err))
+		}
+	}
+}
+
+func (j *janitor) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return errors.Join(j.cursors(ctx), j.trim(ctx))
+}
+
+// cursors checks the cursors of this worker's partitions against the stream. A
+// partition of which nothing lies beyond its cursor may move it to the end.
+func (j *janitor) cursors(ctx context.Context) error {
+	cursors := j.engine.stats.cursors()
+	tail, err := j.input.Tail(ctx, cursors)
+	if errors.Is(err, ecsstore.ErrHalted) {
+		for p := range cursors {
+			j.keeper.doubt(ctx, p, err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	idle := map[int]uint64{}
+	for p, last := range tail.Of {
+		if last <= cursors[p] {
+			idle[p] = tail.Last
+		}
+	}
+	if len(idle) == 0 {
+		return nil
+	}
+	select {
+	case j.engine.advances <- idle:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// trim removes what was resolved long enough ago.
+func (j *janitor) trim(ctx context.Context) error {
+	resolved, err := j.input.Resolved(ctx)
+	if err != nil {
+		return err
+	}
+	fill, err := j.input.Fill(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	j.marks = append(j.marks, mark{at: now, resolved: resolved})
+	upTo := uint64(0)
+	for len(j.marks) > 0 && (fill > crowded || now.Sub(j.marks[0].at) >= keepResolved) {
+		upTo = j.marks[0].resolved
+		j.marks = j.marks[1:]
+	}
+	if upTo <= j.trimmed {
+		return nil
+	}
+	j.trimmed = upTo
+	return j.input.Trim(ctx, upTo)
+}
