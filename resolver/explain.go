@@ -30,17 +30,17 @@ func Explain(d operation.Decision) string {
 }
 
 func crowd(d *operation.Decision) string {
-	held := "nobody holds it"
-	if d.Holder != nil {
-		held = "it is held"
+	free := ""
+	if d.Holder == nil {
+		free = ", nobody holds it"
 	}
 	switch n := len(d.Contenders); n {
 	case 0:
-		return "nothing contends for it, " + held
+		return "nothing contends for it" + free
 	case 1:
-		return "1 operation contends for it, " + held
+		return "1 operation contends for it" + free
 	default:
-		return fmt.Sprintf("%d operations contend for it, %s", n, held)
+		return fmt.Sprintf("%d operations contend for it%s", n, free)
 	}
 }
 

@@ -19,7 +19,7 @@ func TestR11_ExplainTellsWhatItDoesNotKnow(t *testing.T) {
 			{OpID: id("b"), EffectivePriority: 7, Verdict: operation.Loses, Reason: "luck", Separator: "luck"},
 		},
 	}))
-	want := `entity e: 2 operations contend for it, it is held
+	want := `entity e: 2 operations contend for it
 held by h with low, paused: the first hesitates
 1. a hesitates with high
 2. b loses (luck) with priority(7): it ranks behind the first

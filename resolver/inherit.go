@@ -69,9 +69,9 @@ func Inherit(op *operation.Operation, lookup func(operation.Ref) (Parent, bool, 
 
 // end ends the walk at an ancestor that is not live. That is a failure if the
 // ancestor is the parent.
-func (in Inheritance) end(op *operation.Operation, ref operation.Ref, known bool) (Inheritance, error) {
+func (in *Inheritance) end(op *operation.Operation, ref operation.Ref, known bool) (Inheritance, error) {
 	if in.Depth > 1 {
-		return in, nil
+		return *in, nil
 	}
 	what := "is not live"
 	if !known {

@@ -134,11 +134,12 @@ func sentence(c Contest, l Limits, x Contender, carryAhead int) *operation.Conte
 	}
 	out.Verdict, out.Reason = operation.Loses, operation.LostConflict
 	if x.OnLoss == operation.Carry {
-		if x.Losses+1 > l.MaxCarries {
+		switch {
+		case x.Losses+1 > l.MaxCarries:
 			out.Reason = operation.MaxCarriesExceeded
-		} else if carryAhead+1 > l.MaxCarried {
+		case carryAhead+1 > l.MaxCarried:
 			out.Reason = operation.CarriedOverflow
-		} else {
+		default:
 			out.Verdict, out.Reason = operation.Carried, ""
 		}
 	}

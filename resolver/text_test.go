@@ -3,6 +3,7 @@ package resolver
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,7 +53,7 @@ type line struct {
 func parseLine(t *testing.T, text string) line {
 	t.Helper()
 	l := line{t: t, text: text, settings: map[string]string{}}
-	for _, f := range strings.Fields(text) {
+	for f := range strings.FieldsSeq(text) {
 		if key, value, ok := strings.Cut(f, "="); ok {
 			l.settings[key] = value
 		} else {
@@ -65,14 +66,7 @@ func parseLine(t *testing.T, text string) line {
 	return l
 }
 
-func (l line) has(word string) bool {
-	for _, w := range l.words[2:] {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
+func (l line) has(word string) bool { return slices.Contains(l.words[2:], word) }
 
 func (l line) id(key string) uuid.UUID {
 	if v, ok := l.settings[key]; ok {
