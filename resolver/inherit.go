@@ -42,8 +42,8 @@ type Inheritance struct {
 // Only the direct parent must be live. A further ancestor that is dead or unknown ends
 // the walk and lends nothing. Its own child is rejected on its account when that is
 // resolved; the operation itself waits for nobody, and finds its parent dead before
-// its next attempt, if there is one. Where rule R10 is switched off, the caller says of
-// every parent that it is live.
+// its next attempt, if there is one. Where rule R10 is switched off, it is the caller
+// who lets an operation without a live parent contend with its own priority.
 func Inherit(op *operation.Operation, lookup func(operation.Ref) (Parent, bool, error)) (Inheritance, error) {
 	in := Inheritance{Effective: op.Priority, Depth: 1}
 	seen := []operation.Ref{op.Ref()}
