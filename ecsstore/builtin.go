@@ -127,7 +127,7 @@ func createEntity(tx *Txn, x Execution) ([]operation.Change, error) {
 // createChild puts a new entity below a parent. The ancestors are read only to see
 // how deep they are: they may change meanwhile.
 func createChild(tx *Txn, x Execution, e *Entity, id uuid.UUID) ([]operation.Change, error) {
-	parent, err := parentFor(tx, tx.peek, e.ID, id)
+	parent, err := parentFor(tx, tx.unchecked, e.ID, id)
 	if err != nil {
 		return nil, err
 	}

@@ -189,10 +189,7 @@ func editFields(ed *editor, edits fieldEdits) ([]operation.Change, error) {
 
 // fieldChange tells the new value of a field.
 func fieldChange(e *Entity, action operation.Action, path operation.Path, value any) operation.Change {
-	text, err := json.Marshal(value)
-	if err != nil {
-		text = nil // the value is no JSON, which fails the whole when the head is looked at
-	}
+	text, _ := json.Marshal(value) // what was decoded can be encoded
 	return operation.Change{Entity: e.ID, Action: action, Path: path.String(), Value: text}
 }
 

@@ -44,7 +44,8 @@ type ReadCheck struct {
 }
 
 // Result is what executing an operation came to. Version and Revision are the
-// target's afterwards; both are 0 if there is no target.
+// target's afterwards; both are 0 if there is no target. Changes are empty, not nil,
+// where nothing changed.
 type Result struct {
 	Changes  []operation.Change
 	Version  uint64
@@ -75,9 +76,9 @@ func (t *Txn) Entity(id uuid.UUID) (*Entity, error) {
 	return base.Entity, nil
 }
 
-// peek is Entity for what a result does not depend on: the read is not among those
-// that a commit checks, and what it saw may have changed by then.
-func (t *Txn) peek(id uuid.UUID) (*Entity, error) {
+// unchecked is Entity for what a result hardly depends on: the read is not among
+// those that a commit checks, and what it saw may have changed by then.
+func (t *Txn) unchecked(id uuid.UUID) (*Entity, error) {
 	if e, ok := t.heads[id]; ok {
 		return e, nil
 	}
@@ -154,6 +155,9 @@ func (t *Txn) Execute(s System, x Execution) (Result, error) {
 	if err != nil {
 		t.revert(mark)
 		return Result{}, err
+	}
+	if changes == nil {
+		changes = []operation.Change{}
 	}
 	result := Result{Changes: changes}
 	if e, err := t.Entity(x.Operation.Target); err == nil && e != nil {

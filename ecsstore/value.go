@@ -259,6 +259,9 @@ func (ed *editor) forget(path operation.Path) {
 			delete(ed.head.Sources, field)
 		}
 	}
+	if len(ed.head.Sources) == 0 {
+		ed.head.Sources, ed.ownsSources = nil, false // as it comes back from the store
+	}
 }
 
 func (ed *editor) ownSources() {

@@ -79,34 +79,49 @@ func (m *measure) number(n json.Number) {
 
 // isNumber reports whether text is a JSON number. Most are short integers.
 func isNumber(text string) bool {
-	if text == "" || text[0] != '-' && (text[0] < '0' || text[0] > '9') {
-		return false
+	if text == "" || !isDigit(text[len(text)-1]) || text[0] != '-' && !isDigit(text[0]) {
+		return false // what json.Valid would take for another value or for space
 	}
-	return json.Valid([]byte(text))
+	for i := range len(text) {
+		if !isDigit(text[i]) {
+			return json.Valid([]byte(text))
+		}
+	}
+	return text[0] != '0' || len(text) == 1
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// asciiSize is the length of each ASCII character in a JSON string.
+var asciiSize = func() (size [utf8.RuneSelf]uint8) {
+	for c := range size {
+		size[c] = 1
+		if c < ' ' || c == '<' || c == '>' || c == '&' {
+			size[c] = escapedBytes
+		}
+	}
+	for _, c := range "\"\\\n\r\t\b\f" {
+		size[c] = uint8(len(`\n`))
+	}
+	return size
+}()
 
 // stringSize returns the length of a string as JSON: quotes and escapes included.
 func stringSize(s string) int {
-	size := 2
+	size := len(`""`)
 	for i := 0; i < len(s); {
-		r, width := rune(s[i]), 1
-		if r >= utf8.RuneSelf {
-			r, width = utf8.DecodeRuneInString(s[i:])
+		if c := s[i]; c < utf8.RuneSelf {
+			size += int(asciiSize[c])
+			i++
+			continue
 		}
-		size += runeSize(r, width)
+		r, width := utf8.DecodeRuneInString(s[i:])
+		if r == '\u2028' || r == '\u2029' || r == utf8.RuneError && width == 1 {
+			size += escapedBytes
+		} else {
+			size += width
+		}
 		i += width
 	}
 	return size
-}
-
-func runeSize(r rune, width int) int {
-	switch {
-	case r == '"', r == '\\', r == '\n', r == '\r', r == '\t', r == '\b', r == '\f':
-		return len(`\n`)
-	case r < ' ', r == '<', r == '>', r == '&', r == '\u2028', r == '\u2029':
-		return escapedBytes
-	case r == utf8.RuneError && width == 1:
-		return escapedBytes
-	}
-	return width
 }

@@ -1,0 +1,453 @@
+package ecsstore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+func decoded(tb testing.TB, text string) any {
+	tb.Helper()
+	value, err := decodeValue(json.RawMessage(text))
+	if err != nil {
+		tb.Fatalf("decoding %s: %v", text, err)
+	}
+	return value
+}
+
+func encoded(tb testing.TB, value any) string {
+	tb.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+func pathOf(tb testing.TB, text string) operation.Path {
+	tb.Helper()
+	path, err := operation.ParsePath(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+// editorOf returns an editor of an entity with components given as JSON.
+func editorOf(tb testing.TB, components string) *editor {
+	tb.Helper()
+	return newEditor(&Entity{Components: decoded(tb, components).(map[string]any)})
+}
+
+// Each case is: components, an edit, and the components after it or a reason.
+func TestEdits(t *testing.T) {
+	const (
+		fields = `{"a":{"b":1},"list":[1,"two"],"n":null,"s":"x","t":true}`
+		create = 1
+		retype = 2
+	)
+	cases := []struct {
+		edit  string
+		path  string
+		value string
+		flags int
+		want  string
+	}{
+		{"set", "a.b", `2`, 0, `{"a":{"b":2},"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"set", "s", `"y"`, 0, `{"a":{"b":1},"list":[1,"two"],"n":null,"s":"y","t":true}`},
+		{"set", "s", `2`, 0, "type_mismatch"},
+		{"set", "t", `null`, 0, `{"a":{"b":1},"list":[1,"two"],"n":null,"s":"x","t":null}`},
+		{"set", "n", `[]`, 0, `{"a":{"b":1},"list":[1,"two"],"n":[],"s":"x","t":true}`},
+		{"set", "a", `[]`, 0, "type_mismatch"},
+		{"set", "a", `[]`, retype, `{"a":[],"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"set", "a.c", `1`, 0, "field_not_found"},
+		{"set", "a.c", `1`, create, `{"a":{"b":1,"c":1},"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"set", "c.d.e", `1`, 0, "field_not_found"},
+		{"set", "c.d.e", `1`, create, `{"a":{"b":1},"c":{"d":{"e":1}},"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"set", "n.d", `1`, 0, "field_not_found"},
+		{"set", "n.d", `1`, create, `{"a":{"b":1},"list":[1,"two"],"n":{"d":1},"s":"x","t":true}`},
+		{"set", "s.d", `1`, 0, "field_not_found"},
+		{"set", "s.d", `1`, create | retype, "type_mismatch"},
+		{"set", "list.1", `"three"`, 0, `{"a":{"b":1},"list":[1,"three"],"n":null,"s":"x","t":true}`},
+		{"set", "list.2", `3`, 0, "field_not_found"},
+		{"set", "list.2", `3`, create, `{"a":{"b":1},"list":[1,"two",3],"n":null,"s":"x","t":true}`},
+		{"set", "list.3", `3`, create, "field_not_found"},
+		{"set", "list.-1", `3`, create, "field_not_found"},
+		{"set", "list.01", `3`, create, "field_not_found"},
+		{"set", "list.+1", `3`, create, "field_not_found"},
+		{"set", "list.x", `3`, create, "field_not_found"},
+		{"set", "list.2.x", `3`, create, `{"a":{"b":1},"list":[1,"two",{"x":3}],"n":null,"s":"x","t":true}`},
+		{"add", "a.b", `2`, 0, `{"a":{"b":3},"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"add", "a.c", `-2`, 0, `{"a":{"b":1,"c":-2},"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"add", "c.d", `2`, 0, `{"a":{"b":1},"c":{"d":2},"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"add", "list.0", `2`, 0, `{"a":{"b":1},"list":[3,"two"],"n":null,"s":"x","t":true}`},
+		{"add", "s", `2`, 0, "not_a_number"},
+		{"add", "a", `2`, 0, "not_a_number"},
+		{"add", "n", `2`, 0, "not_a_number"},
+		{"add", "s.d", `2`, 0, "type_mismatch"},
+		{"remove", "a.b", ``, 0, `{"a":{},"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"remove", "a", ``, 0, `{"list":[1,"two"],"n":null,"s":"x","t":true}`},
+		{"remove", "n", ``, 0, `{"a":{"b":1},"list":[1,"two"],"s":"x","t":true}`},
+		{"remove", "list.0", ``, 0, `{"a":{"b":1},"list":["two"],"n":null,"s":"x","t":true}`},
+		{"remove", "list.2", ``, 0, "field_not_found"},
+		{"remove", "a.c", ``, 0, "field_not_found"},
+		{"remove", "a.b.c", ``, 0, "field_not_found"},
+		{"remove", "n.c", ``, 0, "field_not_found"},
+	}
+	for _, c := range cases {
+		t.Run(c.edit+" "+c.path+" "+c.value, func(t *testing.T) {
+			ed := editorOf(t, fields)
+			shared := ed.head.Components
+			err := tryEdit(ed, c.edit, pathOf(t, c.path), c.value, c.flags&create > 0, c.flags&retype > 0)
+			got := encoded(t, ed.head.Components)
+			if f, ok := errors.AsType[*operation.Failure](err); ok {
+				got = string(f.Reason)
+			}
+			if got != c.want {
+				t.Errorf("got %s, want %s (error %v)", got, c.want, err)
+			}
+			if got := encoded(t, shared); got != fields {
+				t.Errorf("the shared head is now %s", got)
+			}
+		})
+	}
+}
+
+func tryEdit(ed *editor, kind string, path operation.Path, value string, create, retype bool) error {
+	switch kind {
+	case "set":
+		v, err := decodeValue(json.RawMessage(value))
+		if err != nil {
+			return err
+		}
+		return ed.set(path, v, create, retype)
+	case "add":
+		_, err := ed.add(path, json.Number(value))
+		return err
+	default:
+		return ed.remove(path)
+	}
+}
+
+func TestFirstFieldOfNoComponents(t *testing.T) {
+	ed := newEditor(&Entity{})
+	if err := ed.set(pathOf(t, "a.b"), json.Number("1"), true, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := encoded(t, ed.head.Components); got != `{"a":{"b":1}}` {
+		t.Errorf("components are %s", got)
+	}
+}
+
+func TestFieldsAreTakenInOrder(t *testing.T) {
+	fields := map[string]any{}
+	want := []string{"2", "10", "10.2", "10.10", "10.x", "1a", "a", "a.0", "b"}
+	for _, path := range want {
+		fields[path] = nil
+	}
+	sorted, err := inOrder(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range sorted {
+		got = append(got, f.path.String())
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("order:\n%s", diff)
+	}
+}
+
+func TestSums(t *testing.T) {
+	cases := []struct{ a, b, want string }{
+		{"1", "2", "3"},
+		{"9007199254740993", "1", "9007199254740994"}, // beyond what a float64 counts in ones
+		{"9223372036854775806", "1", "9223372036854775807"},
+		{"9223372036854775807", "1", "9223372036854776000"}, // beyond an int64: a float64
+		{"-9223372036854775808", "-1", "-9223372036854776000"},
+		{"-9223372036854775808", "9223372036854775807", "-1"},
+		{"0", "-9223372036854775808", "-9223372036854775808"},
+		{"1", "0.5", "1.5"},
+		{"0.1", "0.2", "0.30000000000000004"},
+		{"1e3", "1", "1001"},
+		{"1.0", "1", "2"},
+		{"1e300", "1e300", "2e+300"},
+		{"1e308", "1e308", ""},
+		{"-1e308", "-1e308", ""},
+		{"1", "1e400", ""},
+		{"1", "one", ""},
+	}
+	for _, c := range cases {
+		got, ok := sum(json.Number(c.a), json.Number(c.b))
+		if string(got) != c.want || ok != (c.want != "") {
+			t.Errorf("%s + %s = %q, %v; want %q", c.a, c.b, got, ok, c.want)
+		}
+	}
+}
+
+func TestSumOutOfRangeIsRefused(t *testing.T) {
+	_, err := editorOf(t, `{"a":1e308}`).add(pathOf(t, "a"), "1e308")
+	wantFailure(t, err, operation.NotANumber, true)
+}
+
+func TestProvenanceGoesWithTheValue(t *testing.T) {
+	sources := map[string]Source{"a": {}, "a.b": {}, "ab": {}, "list.0": {}, "list.1": {}, "list": {}}
+	cases := []struct {
+		edit, path string
+		left       string
+	}{
+		{"set", "a", "ab list list.0 list.1"},
+		{"set", "a.b", "ab list list.0 list.1"},
+		{"set", "a.c", "a.b ab list list.0 list.1"},
+		{"set", "ab", "a a.b list list.0 list.1"},
+		{"set", "list.1", "a a.b ab list.0"},
+		{"add", "ab", "a a.b list list.0 list.1"},
+		{"remove", "a", "ab list list.0 list.1"},
+		{"remove", "list.0", "a a.b ab"},
+	}
+	for _, c := range cases {
+		ed := editorOf(t, `{"a":{"b":1,"c":1},"ab":1,"list":[1,2]}`)
+		ed.head.Sources = sources
+		if err := tryEdit(ed, c.edit, pathOf(t, c.path), "7", true, true); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(sortedKeys(ed.head.Sources), " "); got != c.left {
+			t.Errorf("%s %s leaves the sources of %s, want %s", c.edit, c.path, got, c.left)
+		}
+		if len(sources) != 6 {
+			t.Fatalf("%s %s changed the shared sources", c.edit, c.path)
+		}
+	}
+}
+
+func TestGet(t *testing.T) {
+	e := &Entity{Components: decoded(t, `{"a":{"0":"zero","b":[10,{"c":null}]}}`).(map[string]any)}
+	for path, want := range map[string]string{
+		"a.0": `"zero"`, "a.b.0": `10`, "a.b.1.c": `null`, "a.b": `[10,{"c":null}]`,
+		"a.b.2": "", "a.c": "", "a.b.0.x": "", "a.b.1.c.d": "", "b": "", "a.b.00": "",
+	} {
+		value, ok := Get(e, pathOf(t, path))
+		if ok != (want != "") || ok && encoded(t, value) != want {
+			t.Errorf("field %s is %v, %v; want %s", path, value, ok, want)
+		}
+	}
+	if value, ok := Get(e, nil); !ok || encoded(t, value) != encoded(t, e.Components) {
+		t.Error("the empty path is not all components")
+	}
+}
+
+// The editor changes in place what it has copied; an oracle that copies everything
+// each time must come to the same.
+func TestEditorAgreesWithAnOracle(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		shared := drawObject(rt, 3)
+		before := encoded(t, shared)
+		ed := newEditor(&Entity{Components: shared})
+		var oracle any = shared
+		for range rapid.IntRange(1, 40).Draw(rt, "edits") {
+			path := drawPath(rt)
+			remove := rapid.IntRange(0, 3).Draw(rt, "kind") == 0
+			var value any
+			var err error
+			if remove {
+				value = gone
+				err = ed.remove(path)
+			} else {
+				value = drawValue(rt, 2)
+				err = ed.set(path, value, true, true)
+			}
+			next, ok := oracleEdit(oracle, path, value)
+			if ok != (err == nil) {
+				rt.Fatalf("edit of %s in %s: %v, the oracle says %v", path, encoded(t, oracle), err, ok)
+			}
+			if err != nil { // an editor that failed is of no use
+				ed = newEditor(&Entity{Components: oracle.(map[string]any)})
+				continue
+			}
+			oracle = next
+			if diff := cmp.Diff(oracle, any(ed.head.Components)); diff != "" {
+				rt.Fatalf("edit of %s:\n%s", path, diff)
+			}
+		}
+		if after := encoded(t, shared); after != before {
+			rt.Fatalf("the shared head was %s and is %s", before, after)
+		}
+	})
+}
+
+// oracleEdit sets or removes one value in a copy of everything on the way, or says
+// that it cannot be done.
+func oracleEdit(container any, path operation.Path, value any) (any, bool) {
+	if len(path) == 0 {
+		return value, true
+	}
+	if container == nil && value != gone {
+		container = map[string]any{}
+	}
+	switch c := container.(type) {
+	case map[string]any:
+		old, found := c[path[0]]
+		if !found && value == gone {
+			return nil, false
+		}
+		inner, ok := oracleEdit(old, path[1:], value)
+		c = maps.Clone(c)
+		if c[path[0]] = inner; inner == gone {
+			delete(c, path[0])
+		}
+		return c, ok
+	case []any:
+		return oracleEditArray(c, path, value)
+	}
+	return nil, false
+}
+
+func oracleEditArray(c []any, path operation.Path, value any) (any, bool) {
+	i, err := strconv.ParseUint(path[0], 10, 16)
+	if err != nil || i > uint64(len(c)) || i == uint64(len(c)) && value == gone {
+		return nil, false
+	}
+	var out []any
+	out = append(out, c...)
+	if i == uint64(len(c)) {
+		out = append(out, nil)
+	}
+	inner, ok := oracleEdit(out[i], path[1:], value)
+	if inner == gone {
+		return append(out[:i:i], c[i+1:]...), ok
+	}
+	out[i] = inner
+	return out, ok
+}
+
+var keys = []string{"a", "b", "0", "1", "2"}
+
+func drawPath(rt *rapid.T) operation.Path {
+	return rapid.SliceOfN(rapid.SampledFrom(keys), 1, 3).Draw(rt, "path")
+}
+
+func drawValue(rt *rapid.T, depth int) any {
+	switch rapid.IntRange(0, 3+2*min(depth, 1)).Draw(rt, "type") {
+	case 0:
+		return nil
+	case 1:
+		return json.Number(strconv.Itoa(rapid.Int().Draw(rt, "number")))
+	case 2:
+		return rapid.String().Draw(rt, "string")
+	case 3:
+		return rapid.Bool().Draw(rt, "boolean")
+	case 4:
+		return drawObject(rt, depth)
+	}
+	list := []any{}
+	for range rapid.IntRange(0, 3).Draw(rt, "elements") {
+		list = append(list, drawValue(rt, depth-1))
+	}
+	return list
+}
+
+func drawObject(rt *rapid.T, depth int) map[string]any {
+	object := map[string]any{}
+	for range rapid.IntRange(0, 4).Draw(rt, "members") {
+		object[rapid.SampledFrom(keys).Draw(rt, "key")] = drawValue(rt, depth-1)
+	}
+	return object
+}
+
+func TestMeasureIsWhatEncodingTakes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		value := drawValue(rt, 3)
+		wantMeasured(t, value)
+	})
+	for _, text := range []string{"<&>", "\x00\x1f\x7f", "\u2028\u2029", "\xff", "a\"b\\c\n\r\t\b\f", "\ufffd", "grün"} {
+		wantMeasured(t, map[string]any{text: text})
+	}
+}
+
+func wantMeasured(t *testing.T, value any) {
+	t.Helper()
+	var m measure
+	m.value(value, 0)
+	short := strings.Count(encoded(t, value), "true") // counted as long as false
+	if text := encoded(t, value); m.size < len(text) || m.size > len(text)+short || m.foreign != nil {
+		t.Errorf("%s takes %d bytes, measured %d (foreign %v)", text, len(text), m.size, m.foreign)
+	}
+}
+
+func TestHeadSizeIsABound(t *testing.T) {
+	w := busy(t, 20)
+	w.must(operation.CreateEntity, "pump", `{"type":"pump","components":{"<a>":{"b":1}},"name":"<pump>"}`)
+	if _, err := w.borrow("tank", "pump", `{"source_field":"<a>.b","target_field":"<b>","create":true}`); err != nil {
+		t.Fatal(err)
+	}
+	e := *w.head("tank")
+	e.Children = make([]uuid.UUID, 50)
+	var m measure
+	m.value(e.Components, 0)
+	bound, size := headSize(&e, m.size), len(encoded(t, &e))
+	if size > bound || bound > size+frameBytes+sourceBytes+MaxHistory*entryBytes/2 {
+		t.Errorf("the head takes %d bytes, the bound is %d", size, bound)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0": true, "-0": true, "12": true, "1.5e-3": true, "-7": true,
+		"": false, "01": false, "-": false, "+1": false, "1.": false, "null": false, "NaN": false, " 1": false, "1 ": false,
+	} {
+		if isNumber(text) != want {
+			t.Errorf("%q is a number: %v, want %v", text, !want, want)
+		}
+	}
+}
+
+// Whatever is asked of a field: no panic, what is shared stays as it is, and what
+// was set is there.
+func FuzzEdits(f *testing.F) {
+	f.Add(`{"a":{"b":[1,2]}}`, "a.b.0", `{"c":1}`, "1.5")
+	f.Add(`{"a":null}`, "a.b.c.d", `"x"`, "9223372036854775807")
+	f.Add(`{"a":[[]]}`, "a.0.0.0", `null`, "-1e308")
+	f.Fuzz(func(t *testing.T, components, field, value, number string) {
+		c, err := decodeValue(json.RawMessage(components))
+		object, ok := c.(map[string]any)
+		path, pathErr := operation.ParsePath(field)
+		v, valueErr := decodeValue(json.RawMessage(value))
+		if err != nil || !ok || pathErr != nil || valueErr != nil || !isNumber(number) {
+			return
+		}
+		before := encoded(t, object)
+		ed := newEditor(&Entity{Components: object})
+		if ed.set(path, v, true, true) == nil {
+			wantGot(t, ed.head, path, v)
+		}
+		added := newEditor(&Entity{Components: object})
+		if total, err := added.add(path, json.Number(number)); err == nil {
+			wantGot(t, added.head, path, total)
+		}
+		removed := newEditor(&Entity{Components: object})
+		if _, found := Get(removed.head, path); (removed.remove(path) == nil) != found {
+			t.Errorf("remove of %s: found %v", path, found)
+		}
+		if after := encoded(t, object); after != before {
+			t.Errorf("the shared head was %s and is %s", before, after)
+		}
+	})
+}
+
+func wantGot(t *testing.T, e *Entity, path operation.Path, want any) {
+	t.Helper()
+	got, ok := Get(e, path)
+	if !ok || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("field %s is %v, %v; want %v", path, got, ok, want)
+	}
+}
