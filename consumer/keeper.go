@@ -20,7 +20,7 @@ type keeper struct {
 	engine *engine
 	fetch  *fetcher
 	stats  *stats
-	there  func(worker string) bool // whether another worker is there and works
+	there  func(worker string) bool // whether another worker is there
 
 	mu     sync.Mutex // guards wanted, held
 	wanted map[int]bool

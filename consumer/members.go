@@ -45,6 +45,7 @@ type members struct {
 	kv         jetstream.KeyValue
 	partitions int
 	want       func([]int)
+	wake       chan struct{} // of capacity 1: somebody is gone
 
 	mu     sync.Mutex // guards others, self
 	others map[string]*member
@@ -59,7 +60,7 @@ func newMembers(ctx context.Context, cfg *Config, js jetstream.JetStream, partit
 	}
 	return &members{
 		cfg: cfg, nc: js.Conn(), kv: kv, partitions: partitions, want: want,
-		others: map[string]*member{}, self: member{Name: cfg.Name, Since: time.Now().UTC()},
+		wake: make(chan struct{}, 1), others: map[string]*member{}, self: member{Name: cfg.Name, Since: time.Now().UTC()},
 	}, nil
 }
 
@@ -111,15 +112,13 @@ func (m *members) loop(ctx context.Context, updates <-chan jetstream.KeyValueEnt
 			}
 			known = known || entry == nil
 			m.learn(entry)
-			for len(updates) > 0 {
-				m.learn(<-updates)
-			}
 		case <-beats.C:
 			if err := m.announce(ctx); err != nil && ctx.Err() == nil {
 				m.cfg.Logger.WarnContext(ctx, "heartbeat", slog.Any("error", err))
 			}
 		case <-pings.C:
 			m.ping(ctx)
+		case <-m.wake:
 		}
 		if known {
 			m.assign()
@@ -189,6 +188,10 @@ func (m *members) missed(other member) {
 	defer m.mu.Unlock()
 	if now := m.others[other.Name]; now != nil && now.revision == other.revision {
 		now.gone = other.revision
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -213,9 +216,9 @@ func (m *members) alive() []member {
 	return out
 }
 
-// has reports whether a worker of that name is there and does not drain.
+// has reports whether another worker of that name is there.
 func (m *members) has(name string) bool {
-	return slices.ContainsFunc(m.alive(), func(o member) bool { return o.Name == name && !o.Draining })
+	return slices.ContainsFunc(m.alive(), func(o member) bool { return o.Name == name })
 }
 
 // assign works out which partitions are this worker's.
