@@ -229,7 +229,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			m.try(rt, m.model.snapshot(name, n), op(operation.ComplexUpdate, name, fmt.Sprintf(`{"add":{"counter":%d}}`, n)))
 		},
 		"modify": func(rt *rapid.T) {
-			name, n := drawName(rt), rapid.Int().Draw(rt, "value")
+			name, n := drawName(rt), int(rapid.Int32().Draw(rt, "value"))
 			m.try(rt, m.model.modify(name, n), op(operation.ModifyField, name, fmt.Sprintf(`{"field":"counter","value":%d}`, n)))
 		},
 		"borrow": func(rt *rapid.T) {

@@ -205,14 +205,14 @@ func TestR13_Refusals(t *testing.T) {
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s of %s for %s", c.kind, c.target, c.reason), func(t *testing.T) {
 			w := refusing(t)
-			before := encoded(t, heads(w))
+			before := jsonText(t, heads(w))
 			o := w.operation(c.kind, c.target, c.params)
 			if c.source != "" {
 				o.Source = operation.EntityID(c.source)
 			}
 			_, err := w.run(o)
 			wantFailure(t, err, c.reason, c.permanent)
-			if after := encoded(t, heads(w)); after != before {
+			if after := jsonText(t, heads(w)); after != before {
 				t.Errorf("heads were %s and are %s", before, after)
 			}
 		})
@@ -257,7 +257,7 @@ func TestParamsThatDoNotFitAreRefused(t *testing.T) {
 func TestEntityWithoutComponentsHasAnEmptyObject(t *testing.T) {
 	w := newWorld(t)
 	w.must(operation.CreateEntity, "a", `{"type":"x"}`)
-	if got := encoded(t, w.head("a").Components); got != `{}` {
+	if got := jsonText(t, w.head("a").Components); got != `{}` {
 		t.Errorf("components are %s", got)
 	}
 }
@@ -308,7 +308,7 @@ func TestApplyPatch(t *testing.T) {
 		}
 		result.Changes[i].Entity = uuid.Nil
 	}
-	got := encoded(t, result.Changes)
+	got := jsonText(t, result.Changes)
 	if want := strings.ReplaceAll(want, `"P"`, `"`+uuid.Nil.String()+`"`); got != want {
 		t.Errorf("changes are\n%s, want\n%s", got, want)
 	}

@@ -250,3 +250,30 @@ func (w *world) checkHistory(e *Entity) {
 		}
 	}
 }
+
+func jsonValue(tb testing.TB, text string) any {
+	tb.Helper()
+	value, err := decodeValue(json.RawMessage(text))
+	if err != nil {
+		tb.Fatalf("decoding %s: %v", text, err)
+	}
+	return value
+}
+
+func jsonText(tb testing.TB, value any) string {
+	tb.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+func pathOf(tb testing.TB, text string) operation.Path {
+	tb.Helper()
+	path, err := operation.ParsePath(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}

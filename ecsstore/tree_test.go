@@ -14,7 +14,9 @@ func below(parent string) string {
 	return `{"type":"x","components":{},"parent_id":"` + operation.EntityID(parent).String() + `"}`
 }
 
-func under(parent string) string { return `{"parent_id":"` + operation.EntityID(parent).String() + `"}` }
+func under(parent string) string {
+	return `{"parent_id":"` + operation.EntityID(parent).String() + `"}`
+}
 
 // chain creates a tree without branches, from the root named prefix-1 down.
 func chain(w *world, prefix string, length int) {
@@ -84,11 +86,11 @@ func TestChildrenStaySorted(t *testing.T) {
 func TestSubtreeMovesWithItsTop(t *testing.T) {
 	w := newWorld(t)
 	chain(w, "a", 4)
-	before := encoded(t, w.head("a-3"))
+	before := jsonText(t, w.head("a-3"))
 	w.must(operation.PromoteToRoot, "a-2", "")
 	w.must(operation.CreateEntity, "b", `{"type":"x","components":{}}`)
 	w.must(operation.AttachEntity, "a-2", under("b"))
-	if after := encoded(t, w.head("a-3")); after != before {
+	if after := jsonText(t, w.head("a-3")); after != before {
 		t.Errorf("the child was %s and is %s", before, after)
 	}
 	w.check()

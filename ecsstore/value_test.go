@@ -3,9 +3,6 @@ package ecsstore
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -16,37 +13,10 @@ import (
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
-func decoded(tb testing.TB, text string) any {
-	tb.Helper()
-	value, err := decodeValue(json.RawMessage(text))
-	if err != nil {
-		tb.Fatalf("decoding %s: %v", text, err)
-	}
-	return value
-}
-
-func encoded(tb testing.TB, value any) string {
-	tb.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return string(text)
-}
-
-func pathOf(tb testing.TB, text string) operation.Path {
-	tb.Helper()
-	path, err := operation.ParsePath(text)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return path
-}
-
 // editorOf returns an editor of an entity with components given as JSON.
 func editorOf(tb testing.TB, components string) *editor {
 	tb.Helper()
-	return newEditor(&Entity{Components: decoded(tb, components).(map[string]any)})
+	return newEditor(&Entity{Components: jsonValue(tb, components).(map[string]any)})
 }
 
 // Each case is: components, an edit, and the components after it or a reason.
@@ -109,14 +79,14 @@ func TestEdits(t *testing.T) {
 			ed := editorOf(t, fields)
 			shared := ed.head.Components
 			err := tryEdit(ed, c.edit, pathOf(t, c.path), c.value, c.flags&create > 0, c.flags&retype > 0)
-			got := encoded(t, ed.head.Components)
+			got := jsonText(t, ed.head.Components)
 			if f, ok := errors.AsType[*operation.Failure](err); ok {
 				got = string(f.Reason)
 			}
 			if got != c.want {
 				t.Errorf("got %s, want %s (error %v)", got, c.want, err)
 			}
-			if got := encoded(t, shared); got != fields {
+			if got := jsonText(t, shared); got != fields {
 				t.Errorf("the shared head is now %s", got)
 			}
 		})
@@ -144,7 +114,7 @@ func TestFirstFieldOfNoComponents(t *testing.T) {
 	if err := ed.set(pathOf(t, "a.b"), json.Number("1"), true, false); err != nil {
 		t.Fatal(err)
 	}
-	if got := encoded(t, ed.head.Components); got != `{"a":{"b":1}}` {
+	if got := jsonText(t, ed.head.Components); got != `{"a":{"b":1}}` {
 		t.Errorf("components are %s", got)
 	}
 }
@@ -231,137 +201,19 @@ func TestProvenanceGoesWithTheValue(t *testing.T) {
 }
 
 func TestGet(t *testing.T) {
-	e := &Entity{Components: decoded(t, `{"a":{"0":"zero","b":[10,{"c":null}]}}`).(map[string]any)}
+	e := &Entity{Components: jsonValue(t, `{"a":{"0":"zero","b":[10,{"c":null}]}}`).(map[string]any)}
 	for path, want := range map[string]string{
 		"a.0": `"zero"`, "a.b.0": `10`, "a.b.1.c": `null`, "a.b": `[10,{"c":null}]`,
 		"a.b.2": "", "a.c": "", "a.b.0.x": "", "a.b.1.c.d": "", "b": "", "a.b.00": "",
 	} {
 		value, ok := Get(e, pathOf(t, path))
-		if ok != (want != "") || ok && encoded(t, value) != want {
+		if ok != (want != "") || ok && jsonText(t, value) != want {
 			t.Errorf("field %s is %v, %v; want %s", path, value, ok, want)
 		}
 	}
-	if value, ok := Get(e, nil); !ok || encoded(t, value) != encoded(t, e.Components) {
+	if value, ok := Get(e, nil); !ok || jsonText(t, value) != jsonText(t, e.Components) {
 		t.Error("the empty path is not all components")
 	}
-}
-
-// The editor changes in place what it has copied; an oracle that copies everything
-// each time must come to the same.
-func TestEditorAgreesWithAnOracle(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		shared := drawObject(rt, 3)
-		before := encoded(t, shared)
-		ed := newEditor(&Entity{Components: shared})
-		var oracle any = shared
-		for range rapid.IntRange(1, 40).Draw(rt, "edits") {
-			path := drawPath(rt)
-			remove := rapid.IntRange(0, 3).Draw(rt, "kind") == 0
-			var value any
-			var err error
-			if remove {
-				value = gone
-				err = ed.remove(path)
-			} else {
-				value = drawValue(rt, 2)
-				err = ed.set(path, value, true, true)
-			}
-			next, ok := oracleEdit(oracle, path, value)
-			if ok != (err == nil) {
-				rt.Fatalf("edit of %s in %s: %v, the oracle says %v", path, encoded(t, oracle), err, ok)
-			}
-			if err != nil { // an editor that failed is of no use
-				ed = newEditor(&Entity{Components: oracle.(map[string]any)})
-				continue
-			}
-			oracle = next
-			if diff := cmp.Diff(oracle, any(ed.head.Components)); diff != "" {
-				rt.Fatalf("edit of %s:\n%s", path, diff)
-			}
-		}
-		if after := encoded(t, shared); after != before {
-			rt.Fatalf("the shared head was %s and is %s", before, after)
-		}
-	})
-}
-
-// oracleEdit sets or removes one value in a copy of everything on the way, or says
-// that it cannot be done.
-func oracleEdit(container any, path operation.Path, value any) (any, bool) {
-	if len(path) == 0 {
-		return value, true
-	}
-	if container == nil && value != gone {
-		container = map[string]any{}
-	}
-	switch c := container.(type) {
-	case map[string]any:
-		old, found := c[path[0]]
-		if !found && value == gone {
-			return nil, false
-		}
-		inner, ok := oracleEdit(old, path[1:], value)
-		c = maps.Clone(c)
-		if c[path[0]] = inner; inner == gone {
-			delete(c, path[0])
-		}
-		return c, ok
-	case []any:
-		return oracleEditArray(c, path, value)
-	}
-	return nil, false
-}
-
-func oracleEditArray(c []any, path operation.Path, value any) (any, bool) {
-	i, err := strconv.ParseUint(path[0], 10, 16)
-	if err != nil || i > uint64(len(c)) || i == uint64(len(c)) && value == gone {
-		return nil, false
-	}
-	var out []any
-	out = append(out, c...)
-	if i == uint64(len(c)) {
-		out = append(out, nil)
-	}
-	inner, ok := oracleEdit(out[i], path[1:], value)
-	if inner == gone {
-		return append(out[:i:i], c[i+1:]...), ok
-	}
-	out[i] = inner
-	return out, ok
-}
-
-var keys = []string{"a", "b", "0", "1", "2"}
-
-func drawPath(rt *rapid.T) operation.Path {
-	return rapid.SliceOfN(rapid.SampledFrom(keys), 1, 3).Draw(rt, "path")
-}
-
-func drawValue(rt *rapid.T, depth int) any {
-	switch rapid.IntRange(0, 3+2*min(depth, 1)).Draw(rt, "type") {
-	case 0:
-		return nil
-	case 1:
-		return json.Number(strconv.Itoa(rapid.Int().Draw(rt, "number")))
-	case 2:
-		return rapid.String().Draw(rt, "string")
-	case 3:
-		return rapid.Bool().Draw(rt, "boolean")
-	case 4:
-		return drawObject(rt, depth)
-	}
-	list := []any{}
-	for range rapid.IntRange(0, 3).Draw(rt, "elements") {
-		list = append(list, drawValue(rt, depth-1))
-	}
-	return list
-}
-
-func drawObject(rt *rapid.T, depth int) map[string]any {
-	object := map[string]any{}
-	for range rapid.IntRange(0, 4).Draw(rt, "members") {
-		object[rapid.SampledFrom(keys).Draw(rt, "key")] = drawValue(rt, depth-1)
-	}
-	return object
 }
 
 func TestMeasureIsWhatEncodingTakes(t *testing.T) {
@@ -378,8 +230,8 @@ func wantMeasured(t *testing.T, value any) {
 	t.Helper()
 	var m measure
 	m.value(value, 0)
-	short := strings.Count(encoded(t, value), "true") // counted as long as false
-	if text := encoded(t, value); m.size < len(text) || m.size > len(text)+short || m.foreign != nil {
+	short := strings.Count(jsonText(t, value), "true") // counted as long as false
+	if text := jsonText(t, value); m.size < len(text) || m.size > len(text)+short || m.foreign != nil {
 		t.Errorf("%s takes %d bytes, measured %d (foreign %v)", text, len(text), m.size, m.foreign)
 	}
 }
@@ -394,7 +246,7 @@ func TestHeadSizeIsABound(t *testing.T) {
 	e.Children = make([]uuid.UUID, 50)
 	var m measure
 	m.value(e.Components, 0)
-	bound, size := headSize(&e, m.size), len(encoded(t, &e))
+	bound, size := headSize(&e, m.size), len(jsonText(t, &e))
 	if size > bound || bound > size+frameBytes+sourceBytes+MaxHistory*entryBytes/2 {
 		t.Errorf("the head takes %d bytes, the bound is %d", size, bound)
 	}
@@ -408,46 +260,5 @@ func TestNumbers(t *testing.T) {
 		if isNumber(text) != want {
 			t.Errorf("%q is a number: %v, want %v", text, !want, want)
 		}
-	}
-}
-
-// Whatever is asked of a field: no panic, what is shared stays as it is, and what
-// was set is there.
-func FuzzEdits(f *testing.F) {
-	f.Add(`{"a":{"b":[1,2]}}`, "a.b.0", `{"c":1}`, "1.5")
-	f.Add(`{"a":null}`, "a.b.c.d", `"x"`, "9223372036854775807")
-	f.Add(`{"a":[[]]}`, "a.0.0.0", `null`, "-1e308")
-	f.Fuzz(func(t *testing.T, components, field, value, number string) {
-		c, err := decodeValue(json.RawMessage(components))
-		object, ok := c.(map[string]any)
-		path, pathErr := operation.ParsePath(field)
-		v, valueErr := decodeValue(json.RawMessage(value))
-		if err != nil || !ok || pathErr != nil || valueErr != nil || !isNumber(number) {
-			return
-		}
-		before := encoded(t, object)
-		ed := newEditor(&Entity{Components: object})
-		if ed.set(path, v, true, true) == nil {
-			wantGot(t, ed.head, path, v)
-		}
-		added := newEditor(&Entity{Components: object})
-		if total, err := added.add(path, json.Number(number)); err == nil {
-			wantGot(t, added.head, path, total)
-		}
-		removed := newEditor(&Entity{Components: object})
-		if _, found := Get(removed.head, path); (removed.remove(path) == nil) != found {
-			t.Errorf("remove of %s: found %v", path, found)
-		}
-		if after := encoded(t, object); after != before {
-			t.Errorf("the shared head was %s and is %s", before, after)
-		}
-	})
-}
-
-func wantGot(t *testing.T, e *Entity, path operation.Path, want any) {
-	t.Helper()
-	got, ok := Get(e, path)
-	if !ok || fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("field %s is %v, %v; want %v", path, got, ok, want)
 	}
 }
