@@ -1,0 +1,73 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// RemoteRequest is what a [Remote] system asks whoever listens on its subject.
+type RemoteRequest struct {
+	Operation *operation.Operation `json:"operation"`
+	Head      *ecsstore.Entity     `json:"head"`        // the target as it was when the attempt started
+	Attempt   int                  `json:"attempt"`     // counted from 1
+	Key       string               `json:"key"`         // the same for all attempts of the operation
+	Attempted string               `json:"attempt_key"` // of this attempt alone
+}
+
+// RemoteReply is the answer: what to change of the target, or an error. A reply
+// without error and changes is a success that changes nothing.
+type RemoteReply struct {
+	ecsstore.Patch
+	Error     string           `json:"error,omitempty"`
+	Reason    operation.Reason `json:"reason,omitempty"`    // of the error, system_failed by default
+	Permanent bool             `json:"permanent,omitempty"` // the operation can never succeed
+}
+
+// Remote is a slow system in any language: each attempt is a request to a NATS
+// subject, answered with a [RemoteReply]. Several responders may share the subject
+// in a queue group. Nobody there, no answer in time and an answer that cannot be
+// read are failed attempts, and are retried.
+func Remote(nc *nats.Conn, subject string) ecsstore.SlowSystem {
+	return ecsstore.SlowFunc(func(ctx context.Context, task ecsstore.Task) (ecsstore.Patch, error) {
+		body, err := json.Marshal(RemoteRequest{
+			Operation: task.Operation, Head: task.Head, Attempt: task.Attempt,
+			Key: task.Key(), Attempted: task.AttemptKey(),
+		})
+		if err != nil {
+			return ecsstore.Patch{}, fmt.Errorf("asking %s: %w", subject, err)
+		}
+		msg, err := nc.RequestWithContext(ctx, subject, body)
+		if errors.Is(err, nats.ErrNoResponders) {
+			return ecsstore.Patch{}, operation.Retryable(operation.SystemFailed, "nobody answers on %s", subject)
+		}
+		if err != nil {
+			return ecsstore.Patch{}, fmt.Errorf("asking %s: %w", subject, err)
+		}
+		return readReply(subject, msg.Data)
+	})
+}
+
+func readReply(subject string, data []byte) (ecsstore.Patch, error) {
+	var reply RemoteReply
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&reply); err != nil {
+		return ecsstore.Patch{}, operation.Retryable(operation.SystemFailed, "the answer on %s is malformed: %v", subject, err)
+	}
+	if reply.Error == "" {
+		return reply.Patch, nil
+	}
+	reason := reply.Reason
+	if reason == "" {
+		reason = operation.SystemFailed
+	}
+	return ecsstore.Patch{}, &operation.Failure{Reason: reason, Message: reply.Error, Permanent: reply.Permanent}
+}
