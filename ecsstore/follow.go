@@ -201,8 +201,8 @@ func last(msg jetstream.Msg) bool {
 	return err != nil || meta.NumPending == 0
 }
 
-// decoded turns messages into values of T; what names them in errors.
-func decoded[T any](messages iter.Seq2[jetstream.Msg, error], what string) iter.Seq2[*T, error] {
+// decodeEach turns messages into values of T; what names them in errors.
+func decodeEach[T any](messages iter.Seq2[jetstream.Msg, error], what string) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		for msg, err := range messages {
 			out := new(T)

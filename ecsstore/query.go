@@ -51,7 +51,7 @@ func (r *Reader) Version(ctx context.Context, id uuid.UUID, n uint64) (*Version,
 // yields none.
 func (r *Reader) Versions(ctx context.Context, id uuid.UUID) iter.Seq2[*Version, error] {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{r.space.Versions(id)}}
-	return decoded[Version](r.scan(ctx, r.space.StoreStream(), cfg, toTheEnd), "versions of entity "+id.String())
+	return decodeEach[Version](r.scan(ctx, r.space.StoreStream(), cfg, toTheEnd), "versions of entity "+id.String())
 }
 
 // At returns the version of an entity that was the latest at time t, or
@@ -124,7 +124,7 @@ func (r *Reader) Fences(ctx context.Context) ([]operation.Fence, error) {
 		FilterSubjects: []string{r.space.Fences()}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	}
 	latest := map[int]operation.Fence{} // a commit during the scan shows a partition twice
-	for fence, err := range decoded[operation.Fence](r.scan(ctx, r.space.StoreStream(), cfg, toTheEnd), "fences") {
+	for fence, err := range decodeEach[operation.Fence](r.scan(ctx, r.space.StoreStream(), cfg, toTheEnd), "fences") {
 		if err != nil {
 			return nil, err
 		}
