@@ -267,7 +267,7 @@ func (s *scanner) time(v span, into *time.Time) error {
 	}
 	text := unescape(v.raw)
 	var t time.Time
-	if err := t.UnmarshalText(text); err != nil {
+	if err := t.UnmarshalText(text); err != nil || !strictTime(text) {
 		return s.fail("want a time of RFC 3339, not %q", abridge(string(text), maxQuoted))
 	}
 	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
@@ -275,6 +275,17 @@ func (s *scanner) time(v span, into *time.Time) error {
 	}
 	*into = t
 	return nil
+}
+
+// strictTime refuses what package time takes for a time of RFC 3339 and is none: an
+// hour of one digit, a comma before the fraction, an offset of 24 hours or 60 minutes.
+func strictTime(text []byte) bool {
+	const hour, fraction = len("2006-01-02T15"), len("2006-01-02T15:04:05")
+	if text[hour] != ':' || text[fraction] == ',' {
+		return false
+	}
+	offset := text[len(text)-len("07:00"):]
+	return text[len(text)-1] == 'Z' || string(offset[:2]) < "24" && string(offset[3:]) < "60"
 }
 
 func (d *decoder) retries(v span) error {

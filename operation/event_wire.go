@@ -25,7 +25,7 @@ func NewEvent(kind Kind, id string, partition int, subject string, at time.Time,
 	if !fits(kind, detail) {
 		return Event{}, fmt.Errorf("making event %s: the data of kind %q is no %T", id, kind, detail)
 	}
-	data, err := json.Marshal(detail)
+	data, err := json.Marshal(listed(detail))
 	if err != nil {
 		return Event{}, fmt.Errorf("encoding the data of event %s: %w", id, err)
 	}
@@ -54,6 +54,25 @@ func fits(kind Kind, detail any) bool {
 		return kind == ConflictEvent
 	}
 	return false
+}
+
+// listed returns detail with an empty list of changes in place of none, so that
+// readers find a list in every completed event.
+func listed(detail any) any {
+	var d CompletedDetail
+	switch given := detail.(type) {
+	case CompletedDetail:
+		d = given
+	case *CompletedDetail:
+		d = *given
+	default:
+		return detail
+	}
+	if d.Changes != nil {
+		return detail
+	}
+	d.Changes = []Change{}
+	return d
 }
 
 // Kind returns the kind of the event, or nothing if its type is none of ours.

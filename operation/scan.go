@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // jsonKind is the JSON type of a value. Its text stands in messages.
@@ -44,10 +46,11 @@ type scanner struct {
 	seen  [][]byte       // the keys so far of the open objects, outermost first
 }
 
-// step is the present key of an open object, or the present index of an open array
-// where key is nil.
+// step is the present key of an open object, nil before there is one, or the present
+// index of an open array.
 type step struct {
 	key   []byte
+	array bool
 	index int
 }
 
@@ -58,11 +61,11 @@ const maxField = 128
 // where names the field at which the scanner is.
 func (s *scanner) where() string {
 	var b strings.Builder
-	for i, at := range s.trail[:min(s.depth, MaxDepth)] {
-		if i > 0 {
+	for i, at := range s.trail[:s.depth] {
+		if i > 0 && (at.array || at.key != nil) {
 			b.WriteByte('.')
 		}
-		if at.key == nil {
+		if at.array {
 			b.WriteString(strconv.Itoa(at.index))
 		}
 		b.Write(at.key)
@@ -73,12 +76,18 @@ func (s *scanner) where() string {
 	return abridge(b.String(), maxField)
 }
 
-// abridge shortens text to about n bytes and makes it valid UTF-8.
+// abridge shortens text to about n bytes and makes it valid UTF-8 on one line: it may
+// come to stand in a header.
 func abridge(text string, n int) string {
 	if len(text) > n {
 		text = text[:n] + "..."
 	}
-	return strings.ToValidUTF8(text, "?")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // fail blames the field at which the scanner is.
@@ -90,6 +99,9 @@ func (s *scanner) fail(format string, args ...any) error {
 func (s *scanner) broken(want string) error {
 	if s.pos >= len(s.data) {
 		return s.fail("bad JSON: the document ends where %s should be", want)
+	}
+	if c := s.data[s.pos]; c >= utf8.RuneSelf {
+		return s.fail("bad JSON at byte %d: want %s, not byte 0x%x", s.pos, want, c)
 	}
 	return s.fail("bad JSON at byte %d: want %s, not %q", s.pos, want, s.data[s.pos])
 }
@@ -165,11 +177,11 @@ func (s *scanner) literal(text string) error {
 }
 
 // open enters an object or array.
-func (s *scanner) open() error {
+func (s *scanner) open(array bool) error {
 	if s.depth == MaxDepth {
 		return s.fail("objects and arrays are nested more than %d deep", MaxDepth)
 	}
-	s.trail[s.depth] = step{}
+	s.trail[s.depth] = step{array: array}
 	s.depth++
 	s.pos++
 	return nil
@@ -178,7 +190,7 @@ func (s *scanner) open() error {
 // object passes over an object. The function visit is called for each key and must
 // pass over its value; nil passes over any.
 func (s *scanner) object(visit func(key []byte) error) error {
-	if err := s.open(); err != nil {
+	if err := s.open(false); err != nil {
 		return err
 	}
 	first := len(s.seen)
@@ -205,7 +217,7 @@ func (s *scanner) visit(visit func(key []byte) error) error {
 
 // array passes over an array. The function visit is called for each element.
 func (s *scanner) array(visit func(element span) error) error {
-	if err := s.open(); err != nil {
+	if err := s.open(true); err != nil {
 		return err
 	}
 	for n := 0; s.more(n, ']'); n++ {
@@ -251,8 +263,8 @@ func (s *scanner) close(end byte) error {
 // colon, and makes it the present key.
 func (s *scanner) key(first int) error {
 	at := &s.trail[s.depth-1]
+	at.key = nil
 	if s.space() != '"' {
-		at.key = nil
 		return s.broken("a key")
 	}
 	raw, err := s.text()
