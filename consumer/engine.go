@@ -43,6 +43,7 @@ type engine struct {
 	slots  chan struct{} // one for each slow system that may run
 	busy   aloneSlot
 	found  map[operation.Ref]ecsstore.Found // parents looked up for the round under way
+	limit  int                              // operations that a window may take
 	solo   int                              // rounds still to be made of one partition only
 	fails  int                              // commits refused in a row
 	resume time.Time                        // no round before
@@ -115,8 +116,9 @@ func (e *engine) run(ctx, work context.Context) {
 func (e *engine) stage(it item) {
 	for now := time.Now(); ; {
 		it.staged = now
-		if p := e.parts[it.claim.claim.Fence.Partition]; p != nil && p.claim == it.claim {
+		if p := e.parts[it.claim.claim.Fence.Partition]; p != nil && p.claim == it.claim && it.sequence > p.read {
 			p.queue = append(p.queue, it)
+			p.read = it.sequence
 			e.staged++
 		}
 		if e.staged >= maxStaged {
@@ -212,7 +214,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		return
 	}
 	r := &round{
-		cfg: e.cfg, now: now.UTC(), tx: ecsstore.NewTxn(e.cache.get),
+		cfg: e.cfg, limit: e.limit, now: now.UTC(), tx: ecsstore.NewTxn(e.cache.get),
 		found: e.found, wanted: map[operation.Ref]bool{}, busy: &e.busy,
 	}
 	before := e.busy
@@ -339,7 +341,14 @@ func (e *engine) settle(ctx context.Context, out committed) {
 	case out.err == nil:
 		e.fails = 0
 		e.solo = max(e.solo-1, 0)
+		e.limit = min(e.limit*2, MaxWindow)
 		e.apply(ctx, out)
+	case errors.Is(out.err, ecsstore.ErrTooLarge):
+		e.undo(out.round)
+		e.stats.refusal("too large")
+		e.solo = len(out.round.partitions())
+		e.limit = max(e.limit/2, 1)
+		e.pause(time.Now())
 	case errors.Is(out.err, ecsstore.ErrRefused):
 		e.refused(ctx, out)
 	case errors.Is(out.err, ecsstore.ErrBusy):

@@ -52,13 +52,19 @@ func (f *fetcher) fetch(ctx context.Context, c *claimed) error {
 	return nil
 }
 
+// The longest trace headers that are passed on, in bytes; W3C Trace Context.
+const (
+	maxTraceParent = 55
+	maxTraceState  = 512
+)
+
 func (f *fetcher) item(c *claimed, msg jetstream.Msg) item {
 	it := item{claim: c, subject: msg.Subject(), raw: slices.Clone(msg.Data())}
 	if meta, err := msg.Metadata(); err == nil {
 		it.sequence, it.received = meta.Sequence.Stream, meta.Timestamp.UTC()
 	}
-	it.traceParent = header(msg.Headers(), "traceparent")
-	it.traceState = header(msg.Headers(), "tracestate")
+	it.traceParent = header(msg.Headers(), "traceparent", maxTraceParent)
+	it.traceState = header(msg.Headers(), "tracestate", maxTraceState)
 	sub, err := f.space.ParseSubmission(msg.Subject())
 	if err != nil {
 		it.invalid = &operation.InvalidError{Field: "subject", Message: err.Error()}

@@ -75,13 +75,11 @@ func (it *item) record(skew time.Duration) *operation.Record {
 	}
 }
 
-// header returns a header whose name may be spelled in any case.
-func header(h nats.Header, name string) string {
-	if v := h.Get(name); v != "" {
-		return v
-	}
+// header returns a header whose name may be spelled in any case; "" if there is none
+// or it is longer than limit.
+func header(h nats.Header, name string, limit int) string {
 	for key, values := range h {
-		if len(key) == len(name) && len(values) > 0 && strings.EqualFold(key, name) {
+		if strings.EqualFold(key, name) && len(values) > 0 && len(values[0]) <= limit {
 			return values[0]
 		}
 	}

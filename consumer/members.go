@@ -139,10 +139,22 @@ func (m *members) announce(ctx context.Context) error {
 	if _, err := m.kv.Put(ctx, m.cfg.Name, data); err != nil {
 		return fmt.Errorf("writing the heartbeat: %w", err)
 	}
-	m.mu.Lock()
-	m.beat = time.Now()
-	m.mu.Unlock()
+	m.heard()
 	return nil
+}
+
+// heard notes that a heartbeat got through. After a silence of this worker's own,
+// whatever its reason, the others get as long to show up as a newcomer has.
+func (m *members) heard() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	if now.Sub(m.beat) > ecsstore.MemberTTL/2 {
+		for _, other := range m.others {
+			other.seen = now
+		}
+	}
+	m.beat = now
 }
 
 // learn takes in an entry of the bucket; nil says that the present ones were read.

@@ -29,6 +29,7 @@ type partition struct {
 	alone  []uuid.UUID             // entities whose holder must run alone, in order
 
 	queue   []item   // staged, not yet in a window
+	read    uint64   // the last sequence that was staged
 	results []result // of attempts outside the commit, not yet committed
 	careful int      // operations still to be started with care: an earlier owner died here
 	advance uint64   // a cursor the idle partition may move to
@@ -36,7 +37,7 @@ type partition struct {
 
 func newPartition(c *claimed, grace time.Duration) *partition {
 	p := &partition{
-		id: c.claim.Fence.Partition, claim: c, fence: c.claim.Fence, expect: c.claim.Expect,
+		read: c.claim.Fence.Cursor, id: c.claim.Fence.Partition, claim: c, fence: c.claim.Fence, expect: c.claim.Expect,
 		lanes: map[uuid.UUID]lane{}, live: map[uuid.UUID]uuid.UUID{}, idle: map[uuid.UUID]time.Time{},
 		ledger: newLedger(c.claim.Ledger),
 	}

@@ -15,6 +15,7 @@ import (
 // were ready, against one transaction.
 type round struct {
 	cfg    *Config
+	limit  int // operations that a window may take
 	now    time.Time
 	tx     *ecsstore.Txn
 	drafts []*draft
@@ -61,7 +62,7 @@ func (r *round) room() int {
 // down until it fits; later ones wait for the next round instead.
 func (r *round) add(p *partition) (bool, error) {
 	var base *draft
-	for limit := MaxWindow; limit > 0; {
+	for limit := r.limit; limit > 0; {
 		d, err := r.plan(p, base, limit)
 		switch {
 		case err != nil:

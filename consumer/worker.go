@@ -88,8 +88,14 @@ func (w *Worker) Run(ctx context.Context) error {
 // stopTimeout bounds what a stopping worker still does.
 const stopTimeout = 3 * time.Second
 
+// streams is what a worker works on; [ecsstore.JetStream] is one.
+type streams interface {
+	Store
+	Input
+}
+
 // work runs the engine and its helpers until ctx is done.
-func (w *Worker) work(ctx context.Context, store *ecsstore.JetStream) error {
+func (w *Worker) work(ctx context.Context, store streams) error {
 	// What the engine starts outlives ctx until the engine has stopped.
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
@@ -123,7 +129,7 @@ func (w *Worker) engine(store Store, launch func(func())) *engine {
 		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
 		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
 		advances: make(chan map[int]uint64),
-		parts:    map[int]*partition{}, cache: newCache(), slots: make(chan struct{}, w.cfg.MaxConcurrent),
+		parts:    map[int]*partition{}, cache: newCache(), limit: MaxWindow, slots: make(chan struct{}, w.cfg.MaxConcurrent),
 	}
 }
 

@@ -1,0 +1,145 @@
+package consumer
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/internal/natstest"
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+// BenchmarkThroughput measures operations from publishing to their terminal state:
+// b.N operations of the stress mix on 100 entities, in batches of three to eight.
+func BenchmarkThroughput(b *testing.B) {
+	for _, sync := range []string{"interval", "always"} {
+		b.Run("sync="+sync, func(b *testing.B) {
+			var opts []natstest.Option
+			if sync == "always" {
+				opts = append(opts, natstest.SyncAlways())
+			}
+			throughput(b, natstest.Start(b, opts...))
+		})
+	}
+}
+
+func throughput(b *testing.B, s *natstest.Server) {
+	b.Helper()
+	space := subjects.Space{}
+	js := s.JetStream(b)
+	if err := ecsstore.Init(b.Context(), js, space, ecsstore.DefaultSettings()); err != nil {
+		b.Fatal(err)
+	}
+	worker, err := New(s.Connect(b), DefaultConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	go worker.Run(b.Context()) //nolint:errcheck // its end is the benchmark's
+	targets := make([]uuid.UUID, 100)
+	var setup []operation.Operation
+	for i := range targets {
+		targets[i] = uuid.New()
+		setup = append(setup, create(targets[i]))
+	}
+	publishAll(b, js, space, setup)
+	ended := func(n int) func() bool {
+		return func() bool {
+			st := worker.Stats()
+			done := st.Succeeded + st.Cancelled
+			for _, n := range st.Rejected {
+				done += n
+			}
+			return done >= n
+		}
+	}
+	wait(b, ended(len(setup)))
+	ops := mix(targets, b.N)
+	b.ResetTimer()
+	publishAll(b, js, space, ops)
+	wait(b, ended(len(setup)+b.N))
+	b.StopTimer()
+	st := worker.Stats()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+	b.ReportMetric(float64(st.Messages)/float64(st.Commits), "msgs/commit")
+	b.ReportMetric(float64(st.Succeeded-len(setup))/float64(b.N), "won/op")
+	b.ReportMetric(float64(st.Messages)/float64(b.N), "msgs/op")
+	b.ReportMetric(float64(st.Commits)/b.Elapsed().Seconds(), "commits/s")
+	b.Log(st.Refusals)
+}
+
+func wait(b *testing.B, done func() bool) {
+	b.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-b.Context().Done():
+			b.Fatal("stopped waiting")
+		}
+	}
+}
+
+// mix returns n operations of the stress mix.
+func mix(targets []uuid.UUID, n int) []operation.Operation {
+	r := rand.New(rand.NewPCG(1, 2))
+	types := []struct {
+		share  float64
+		name   operation.Type
+		params string
+	}{
+		{.30, operation.VersionEntity, `{}`},
+		{.25, operation.ModifyField, `{"field":"counter","value":%d}`},
+		{.20, operation.BorrowAttribute, `{"source_field":"position.x","target_field":"borrowed","create":true}`},
+		{.15, operation.ComplexUpdate, `{"add":{"counter":1}}`},
+		{.05, operation.PromoteToRoot, `{}`},
+		{.05, operation.DetachEntity, `{}`},
+	}
+	var out []operation.Operation
+	for len(out) < n {
+		target := targets[r.IntN(len(targets))]
+		for range 3 + r.IntN(6) {
+			x := r.Float64()
+			i := 0
+			for ; i < len(types)-1 && x >= types[i].share; i++ {
+				x -= types[i].share
+			}
+			params := types[i].params
+			if types[i].name == operation.ModifyField {
+				params = fmt.Sprintf(params, len(out))
+			}
+			p := []operation.Priority{operation.Low, operation.Normal, operation.Normal, operation.High, operation.Critical}[r.IntN(5)]
+			o := op(types[i].name, target, p, params)
+			if types[i].name == operation.BorrowAttribute {
+				o.Source = targets[r.IntN(len(targets))]
+			}
+			out = append(out, o)
+		}
+	}
+	return out[:n]
+}
+
+func publishAll(b *testing.B, js jetstream.JetStream, space subjects.Space, ops []operation.Operation) {
+	b.Helper()
+	for i := range ops {
+		body, err := json.Marshal(&ops[i])
+		if err != nil {
+			b.Fatal(err)
+		}
+		msg := nats.NewMsg(space.Submit(ops[i].Priority, ops[i].Target))
+		msg.Data = body
+		msg.Header.Set(nats.MsgIdHdr, ops[i].Target.String()+"/"+ops[i].ID.String())
+		if _, err := js.PublishMsgAsync(msg, jetstream.WithStallWait(5*time.Second)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+}
