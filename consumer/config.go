@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -36,6 +37,7 @@ type Config struct {
 	Slow    map[operation.Type]ecsstore.SlowSystem // systems that do I/O
 
 	Logger *slog.Logger
+	Meter  metric.MeterProvider // where figures go; nil: nowhere
 }
 
 // DefaultConfig returns the documented defaults and a random name.

@@ -247,6 +247,7 @@ func (d *draft) dead(it *item, reason string, raw []byte) {
 	})
 	d.part.Fence.Counts.Submitted++
 	d.part.Fence.Counts.DeadLettered++
+	d.tally.dead++
 }
 
 // missing reports whether an error says that the round must load something first.

@@ -65,6 +65,15 @@ func (it *item) id() uuid.UUID {
 	return uuid.Nil
 }
 
+// priority returns the priority in the subject, 0 if there is none.
+func (it *item) priority() operation.Priority {
+	p, err := operation.ParsePriority(it.sub.Class)
+	if err != nil {
+		return 0
+	}
+	return p
+}
+
 // record returns the record of the operation in the item as it enters its window.
 func (it *item) record(skew time.Duration) *operation.Record {
 	return &operation.Record{

@@ -13,7 +13,7 @@ import (
 // Stats is what a worker has done since it started, and where its partitions stand.
 type Stats struct {
 	Submitted, Started, Failed, Retried, Duplicates int
-	Succeeded, Cancelled                            int
+	Succeeded, Cancelled, DeadLettered              int
 	Rejected                                        map[operation.Reason]int
 	Winners                                         map[operation.Priority]int
 	Conflicts                                       int
@@ -40,18 +40,12 @@ type PartitionStats struct {
 type stats struct {
 	mu  sync.Mutex // guards now
 	now Stats
-	obs observer
+
+	telemetry *telemetry
 }
 
-// observer is told of everything as it happens; see otel.go.
-type observer interface {
-	decided(partition int, d *draft)
-	committed(out committed)
-	refused(kind string)
-}
-
-func newStats(obs observer) *stats {
-	return &stats{obs: obs, now: Stats{
+func newStats(t *telemetry) *stats {
+	return &stats{telemetry: t, now: Stats{
 		Rejected: map[operation.Reason]int{}, Winners: map[operation.Priority]int{},
 		Refusals: map[string]int{}, Partitions: map[int]PartitionStats{},
 	}}
@@ -70,6 +64,7 @@ func (s *stats) owned(partition int, f *operation.Fence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now.Claims++
+	s.telemetry.claims.Add(s.telemetry.ctx, 1)
 	s.now.Partitions[partition] = PartitionStats{Epoch: f.Epoch, Cursor: f.Cursor, Counts: f.Counts}
 }
 
@@ -101,6 +96,7 @@ func (s *stats) trouble(partition int, err error) {
 	}
 	if errors.Is(err, ecsstore.ErrLost) {
 		s.now.Fenced++
+		s.telemetry.fenced.Add(s.telemetry.ctx, 1)
 	}
 }
 
@@ -108,18 +104,19 @@ func (s *stats) refusal(kind string) {
 	s.mu.Lock()
 	s.now.Refusals[kind]++
 	s.mu.Unlock()
-	s.obs.refused(kind)
+	s.telemetry.refused(kind)
 }
 
 func (s *stats) commit(out committed) {
+	messages := len(out.round.batch.Writes)
+	for i := range out.round.batch.Parts {
+		messages += out.round.batch.Parts[i].Size()
+	}
 	s.mu.Lock()
 	s.now.Commits++
-	s.now.Messages += len(out.round.batch.Writes)
-	for i := range out.round.batch.Parts {
-		s.now.Messages += out.round.batch.Parts[i].Size()
-	}
+	s.now.Messages += messages
 	s.mu.Unlock()
-	s.obs.committed(out)
+	s.telemetry.committed(messages, out.took)
 }
 
 // decided adds what a stored draft came to.
@@ -127,18 +124,27 @@ func (s *stats) decided(partition int, d *draft, f *operation.Fence) {
 	s.mu.Lock()
 	t := &d.tally
 	n := &s.now
-	n.Submitted += t.submitted
+	for _, count := range t.submitted {
+		n.Submitted += count
+	}
+	n.DeadLettered += t.dead
 	n.Started += t.started
 	n.Failed += t.failed
 	n.Retried += t.retried
 	n.Duplicates += t.duplicates
-	n.Succeeded += t.succeeded
-	n.Cancelled += t.cancelled
 	n.Conflicts += t.conflicts
 	n.GracePeriodSaves += t.saves
 	n.ExecutingProtections += t.protections
-	for reason, count := range t.rejected {
-		n.Rejected[reason] += count
+	for _, end := range t.endings {
+		switch end.label.status {
+		case operation.Succeeded:
+			n.Succeeded++
+		case operation.Rejected:
+			n.Rejected[end.label.reason]++
+		case operation.Cancelled:
+			n.Cancelled++
+		case operation.Pending, operation.Executing, operation.Failed:
+		}
 	}
 	for priority, count := range t.winners {
 		n.Winners[priority] += count
@@ -147,7 +153,7 @@ func (s *stats) decided(partition int, d *draft, f *operation.Fence) {
 	p.OldestWait, p.MostLosses = d.p.starvation()
 	n.Partitions[partition] = p
 	s.mu.Unlock()
-	s.obs.decided(partition, d)
+	s.telemetry.decided(d)
 }
 
 // starvation returns when the oldest live operation was received and the most

@@ -88,7 +88,7 @@ func (d *draft) sort(it *item, c *contenders) error {
 		return nil
 	}
 	d.part.Fence.Counts.Submitted++
-	d.tally.submitted++
+	d.tally.submitted[it.priority()]++
 	if it.invalid != nil {
 		return d.invalid(it)
 	}
@@ -145,8 +145,8 @@ func (d *draft) invalid(it *item) error {
 	d.statuses[id] = ending{status: operation.Rejected, reason: operation.Invalid}
 	d.known[id] = entry{digest: it.digest, status: operation.Rejected}
 	d.part.Fence.Counts.Rejected++
-	d.tally.rejected[operation.Invalid]++
-	priority, _ := operation.ParsePriority(it.sub.Class)
+	priority := it.priority()
+	d.tally.invalid(priority, it.received)
 	return d.publish(operation.RejectedEvent, fmt.Sprintf("%s/%s/0", id, operation.RejectedEvent), it.sub.Target, it.traceParent,
 		&operation.RejectedDetail{
 			Detail: operation.Detail{

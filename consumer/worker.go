@@ -41,15 +41,12 @@ func New(nc *nats.Conn, cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening JetStream: %w", err)
 	}
-	return &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(silent{})}, nil
+	t, err := newTelemetry(cfg.Meter)
+	if err != nil {
+		return nil, err
+	}
+	return &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(t)}, nil
 }
-
-// silent observes nothing.
-type silent struct{}
-
-func (silent) decided(int, *draft) {}
-func (silent) committed(committed) {}
-func (silent) refused(string)      {}
 
 // Stats returns what the worker has done so far.
 func (w *Worker) Stats() Stats { return w.stats.snapshot() }
