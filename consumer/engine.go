@@ -21,10 +21,11 @@ const maxStaged = 4096
 // is one goroutine; what others do for it (claims, reads, commits, slow systems)
 // comes back through its channels.
 type engine struct {
-	cfg   *Config
-	store Store
-	log   *slog.Logger
-	stats *stats
+	cfg    *Config
+	store  Store
+	log    *slog.Logger
+	stats  *stats
+	health *health
 
 	items    chan item
 	claims   chan *claimed
@@ -82,6 +83,7 @@ func (e *engine) run(ctx, work context.Context) {
 		if ctx.Err() == nil && !e.away {
 			e.begin(work, time.Now())
 		}
+		e.health.beat(time.Now(), e.oldest())
 		timer.Reset(time.Until(e.wakes()))
 		items := e.items
 		if e.staged >= maxStaged {
@@ -186,9 +188,24 @@ func (e *engine) offer(cursors map[int]uint64) {
 	}
 }
 
-// wakes returns when there is something to do next, far away if nothing is known.
+// oldest returns when the oldest operation in the queues was staged, zero if there
+// is none.
+func (e *engine) oldest() time.Time {
+	var at time.Time
+	for _, p := range e.parts {
+		if len(p.queue) > 0 && (at.IsZero() || p.queue[0].staged.Before(at)) {
+			at = p.queue[0].staged
+		}
+	}
+	return at
+}
+
+// pulseEvery is how often an engine that has nothing to do shows that it is there.
+const pulseEvery = 2 * time.Second
+
+// wakes returns when there is something to do next.
 func (e *engine) wakes() time.Time {
-	at := time.Now().Add(time.Hour)
+	at := time.Now().Add(pulseEvery)
 	if e.away {
 		return at
 	}

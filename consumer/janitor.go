@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
 )
 
 // Input is the operations stream as a janitor sees it; [ecsstore.JetStream] is one.
@@ -14,8 +16,8 @@ type Input interface {
 	// Tail returns where the stream ends, or [ecsstore.ErrHalted] if the cursors
 	// cannot be of this stream.
 	Tail(ctx context.Context, cursors map[int]uint64) (ecsstore.Tail, error)
-	// Resolved returns up to where every partition has resolved all there is.
-	Resolved(ctx context.Context) (uint64, error)
+	// Fences returns the fences of all partitions.
+	Fences(ctx context.Context) ([]operation.Fence, error)
 	// Fill returns how much of its bound the stream has used.
 	Fill(ctx context.Context) (float64, error)
 	// Trim removes operations up to a sequence.
@@ -36,6 +38,8 @@ type janitor struct {
 	input  Input
 	engine *engine
 	keeper *keeper
+	health *health
+	alive  func(worker string) bool
 	log    *slog.Logger
 
 	marks   []mark // resolved sequences of the last while, oldest first
@@ -98,11 +102,16 @@ func (j *janitor) cursors(ctx context.Context) error {
 	return nil
 }
 
-// trim removes what was resolved long enough ago.
+// trim looks at the fences, and removes what was resolved long enough ago.
 func (j *janitor) trim(ctx context.Context) error {
-	resolved, err := j.input.Resolved(ctx)
+	fences, err := j.input.Fences(ctx)
 	if err != nil {
 		return err
+	}
+	j.health.owners(fences, j.alive)
+	resolved := uint64(math.MaxUint64)
+	for _, f := range fences {
+		resolved = min(resolved, f.Cursor)
 	}
 	fill, err := j.input.Fill(ctx)
 	if err != nil {

@@ -233,6 +233,9 @@ func (m *members) has(name string) bool {
 	return slices.ContainsFunc(m.alive(), func(o member) bool { return o.Name == name })
 }
 
+// includes reports whether a worker is there, this one among them.
+func (m *members) includes(name string) bool { return name == m.cfg.Name || m.has(name) }
+
 // assign works out which partitions are this worker's.
 func (m *members) assign() {
 	var names []string

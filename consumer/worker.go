@@ -22,10 +22,11 @@ var ErrClosed = errors.New("connection to the broker is closed")
 
 // Worker is one member of the consumer group.
 type Worker struct {
-	cfg   Config
-	nc    *nats.Conn
-	js    jetstream.JetStream
-	stats *stats
+	cfg    Config
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	stats  *stats
+	health health
 
 	mu    sync.Mutex // guards store
 	store *ecsstore.JetStream
@@ -45,7 +46,7 @@ func New(nc *nats.Conn, cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(t)}, nil
+	return &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(t), health: health{ownerless: map[int]time.Time{}}}, nil
 }
 
 // Stats returns what the worker has done so far.
@@ -107,7 +108,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 		return err
 	}
 	keeper.there = members.has
-	janitor := &janitor{input: store, engine: engine, keeper: keeper, log: w.cfg.Logger}
+	janitor := &janitor{input: store, engine: engine, keeper: keeper, log: w.cfg.Logger, alive: members.includes, health: &w.health}
 	wait.Go(func() { keeper.run(ctx, work) })
 	wait.Go(func() { members.run(ctx) })
 	wait.Go(func() { janitor.run(ctx) })
@@ -122,7 +123,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 
 func (w *Worker) engine(store Store, launch func(func())) *engine {
 	return &engine{
-		cfg: &w.cfg, store: store, log: w.cfg.Logger, stats: w.stats, launch: launch,
+		cfg: &w.cfg, store: store, log: w.cfg.Logger, stats: w.stats, health: &w.health, launch: launch,
 		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
 		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
 		advances: make(chan map[int]uint64),

@@ -3,9 +3,10 @@ package ecsstore
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/operation"
 )
 
 // Tail is where the operations stream ends.
@@ -46,22 +47,23 @@ func (s *JetStream) Tail(ctx context.Context, cursors map[int]uint64) (Tail, err
 	return t, nil
 }
 
-// Resolved returns the operations stream's sequence up to which every partition has
-// resolved all there is.
-func (s *JetStream) Resolved(ctx context.Context) (uint64, error) {
-	lowest := uint64(math.MaxUint64)
-	for p := range s.partitions {
+// Fences returns the fences of all partitions, zero fences for those that were never
+// claimed.
+func (s *JetStream) Fences(ctx context.Context) ([]operation.Fence, error) {
+	out := make([]operation.Fence, s.partitions)
+	for p := range out {
 		f, err := s.Fence(ctx, p)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		lowest = min(lowest, f.Cursor)
+		f.Partition = p
+		out[p] = f
 	}
-	return lowest, nil
+	return out, nil
 }
 
 // Trim removes the operations up to and including a sequence, which must not lie
-// beyond what [JetStream.Resolved] has returned.
+// beyond the lowest cursor of the fences.
 func (s *JetStream) Trim(ctx context.Context, upTo uint64) error {
 	if err := s.ops.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)); err != nil {
 		return fmt.Errorf("trimming stream %s: %w", s.space.OpsStream(), err)
