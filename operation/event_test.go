@@ -116,7 +116,7 @@ func TestEventEscapes(t *testing.T) {
 		if want := marshal(plain(e)); string(body) != string(want) {
 			t.Errorf("%q is encoded as\n%s, encoding/json writes\n%s", text, body, want)
 		}
-		if twice := marshal(e); string(twice) != string(body) {
+		if twice := marshal(&e); string(twice) != string(body) {
 			t.Errorf("MarshalJSON writes %s, Encode %s", twice, body)
 		}
 	}

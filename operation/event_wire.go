@@ -176,4 +176,4 @@ func needsEscape(r rune) bool {
 }
 
 // MarshalJSON writes the event as [AppendEvent] does.
-func (e Event) MarshalJSON() ([]byte, error) { return e.Encode() }
+func (e *Event) MarshalJSON() ([]byte, error) { return e.Encode() }

@@ -154,8 +154,7 @@ func shape(t *testing.T, in, ref string) (properties, required []string) {
 
 // members of a struct as encoding/json sees them, and those it never leaves out.
 func jsonNames(typ reflect.Type) (names, always []string) {
-	for i := range typ.NumField() {
-		f := typ.Field(i)
+	for f := range typ.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous && name == "" {
 			n, a := jsonNames(f.Type)
@@ -236,10 +235,10 @@ func fill(v reflect.Value) {
 			return
 		}
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the others do not occur in the package's types
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
+		for _, field := range v.Fields() {
+			fill(field)
 		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
