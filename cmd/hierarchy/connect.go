@@ -80,14 +80,14 @@ func newLink(nc *nats.Conn, settings natscontext.Settings, space subjects.Space)
 	return &link{nc: nc, js: js, space: space, client: c}, nil
 }
 
-func newJetStream(nc *nats.Conn, settings natscontext.Settings) (jetstream.JetStream, error) {
+func newJetStream(nc *nats.Conn, settings natscontext.Settings, opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {
 	switch {
 	case settings.JSDomain != "":
-		return jetstream.NewWithDomain(nc, settings.JSDomain)
+		return jetstream.NewWithDomain(nc, settings.JSDomain, opts...)
 	case settings.JSAPIPrefix != "":
-		return jetstream.NewWithAPIPrefix(nc, settings.JSAPIPrefix)
+		return jetstream.NewWithAPIPrefix(nc, settings.JSAPIPrefix, opts...)
 	}
-	return jetstream.New(nc)
+	return jetstream.New(nc, opts...)
 }
 
 // bounded returns a context that ends after --timeout.

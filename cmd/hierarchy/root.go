@@ -62,6 +62,7 @@ func newRoot(a *app) *cobra.Command {
 	a.addGlobals(root)
 	for _, command := range []func(*app) *cobra.Command{
 		newRun, newInit, newSubmit, newCancel, newWatch, newGet, newHistory, newTree, newStatus, newExplain,
+		newStress, newBench,
 	} {
 		root.AddCommand(command(a))
 	}
