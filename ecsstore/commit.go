@@ -103,12 +103,12 @@ func ttl(d time.Duration) string { return d.Truncate(time.Second).String() }
 func (e *encoder) batch(b *Batch) error {
 	e.out = make([]message, len(b.Parts), len(b.Parts)+len(b.Writes)+64)
 	for _, w := range b.Writes {
-		if err := e.add(e.space.State(w.Entity.ID), w.Entity); err != nil {
+		data, err := encodeHead(w.Entity)
+		if err := e.append(e.space.State(w.Entity.ID), data, err); err != nil {
 			return err
 		}
-		m := &e.out[len(e.out)-1]
-		m.expect(w.Expect)
-		m.rollup()
+		e.last().expect(w.Expect)
+		e.last().rollup()
 	}
 	for i := range b.Parts {
 		if err := e.part(&b.Parts[i], b.ID); err != nil {
@@ -125,6 +125,11 @@ func (e *encoder) batch(b *Batch) error {
 // add appends a message with the JSON of body.
 func (e *encoder) add(subject string, body any) error {
 	data, err := json.Marshal(body)
+	return e.append(subject, data, err)
+}
+
+// append appends a message with what encoding its body came to.
+func (e *encoder) append(subject string, data []byte, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
@@ -143,7 +148,8 @@ func (e *encoder) part(p *Part, batchID string) error {
 	digest := sha256.New()
 	for i := range p.Versions {
 		v := &p.Versions[i]
-		if err := e.add(e.space.Version(v.Entity, v.Number), v); err != nil {
+		data, err := encodeVersion(v)
+		if err := e.append(e.space.Version(v.Entity, v.Number), data, err); err != nil {
 			return err
 		}
 		digestMessage(digest, e.last())

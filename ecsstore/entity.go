@@ -41,8 +41,8 @@ type Entity struct {
 	VersionCount uint64            `json:"version_count"`      // the number of the latest version
 	BorrowCount  uint64            `json:"borrow_count"`
 	Components   map[string]any    `json:"components"`
-	Sources      map[string]Source `json:"attribute_sources,omitempty"` // by field path
-	History      []Modification    `json:"modification_history"`        // oldest first
+	Sources      map[string]Source `json:"attribute_sources,omitempty"`    // by field path
+	History      []Modification    `json:"modification_history,omitempty"` // oldest first
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
 }
@@ -66,7 +66,8 @@ type Modification struct {
 	Depth    int                `json:"depth,omitempty"` // of the operation's chain of parents
 }
 
-// Version is an immutable snapshot of an entity.
+// Version is an immutable snapshot of an entity. It is stored without the entity's
+// history, which the present head has.
 type Version struct {
 	Entity uuid.UUID `json:"entity"`
 	Number uint64    `json:"version"`
