@@ -103,7 +103,7 @@ func TestCompletedAlwaysListsItsChanges(t *testing.T) {
 
 // TestEventEscapes writes what a publisher might put into a name.
 func TestEventEscapes(t *testing.T) {
-	for _, text := range []string{"", `"`, `\`, "<&>", "\x00\n", "\u2028", "\xff", "\u00e4\U0001f600", "plain"} {
+	for _, text := range []string{"", `"`, `\`, "<", "&", ">", "\x00\n", "\u2028", "\xff", "\u00e4\U0001f600", "plain"} {
 		e, err := NewEvent(StartedEvent, text, 1, text, eventTime, text, StartedDetail{})
 		if err != nil {
 			t.Fatal(err)
