@@ -49,7 +49,7 @@ type stressConfig struct {
 	sync              string
 	window            time.Duration
 	storeDir          string
-	profiles
+	profile           profiles
 }
 
 func defaultStress() stressConfig {
@@ -96,7 +96,7 @@ func (cfg *stressConfig) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&cfg.sync, "sync", cfg.sync, "of the broker it starts: when it writes to disk, always or interval")
 	flags.DurationVar(&cfg.window, "window", cfg.window, "of the workers it starts: how long a window gathers contenders")
 	flags.StringVar(&cfg.storeDir, "store-dir", "", "of the broker it starts: folder in which its store is made (default the system's for temporary files)")
-	cfg.profiles.flags(flags)
+	cfg.profile.flags(flags)
 }
 
 func (cfg *stressConfig) check(server bool) error {
@@ -119,7 +119,7 @@ func (cfg *stressConfig) check(server bool) error {
 
 // stress runs, reports, and fails unless all is well.
 func (a *app) stress(ctx context.Context, cfg *stressConfig) (err error) {
-	stop, err := cfg.profiles.start()
+	stop, err := cfg.profile.start()
 	if err != nil {
 		return err
 	}

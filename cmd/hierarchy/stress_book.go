@@ -168,13 +168,14 @@ func (b *book) end(e *entry, kind operation.Kind, target string, data []byte, no
 	b.resolved += int(e.led)
 	b.last = now
 	b.latency.add(now.Sub(e.submitted))
-	switch kind {
-	case operation.CompletedEvent:
+	switch outcome, _ := kind.Outcome(); outcome {
+	case operation.Succeeded:
 		b.complete(target, operation.Type(textOf(data, `"op_type":"`)))
-	case operation.RejectedEvent:
+	case operation.Rejected:
 		b.rejected[operation.Reason(textOf(data, `"reason":"`))]++
-	default:
+	case operation.Cancelled:
 		b.cancelled++
+	case operation.Pending, operation.Executing, operation.Failed: // end no life
 	}
 	return true
 }

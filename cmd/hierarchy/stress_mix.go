@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -63,8 +64,8 @@ func (m *mix) Set(text string) error {
 			return fmt.Errorf("%q is none of %s", name, strings.Join(m.names, ", "))
 		}
 		share, err := strconv.ParseFloat(number, 64)
-		if err != nil || share < 0 || share > 1e6 {
-			return fmt.Errorf("%q: want name=share, a share being a positive number", pair)
+		if err != nil || share < 0 || share > maxShare || math.IsNaN(share) {
+			return fmt.Errorf("%q: want name=share, a share being 0 to %g", pair, maxShare)
 		}
 		shares[i] = share
 	}
@@ -112,6 +113,8 @@ func (s *span) Set(text string) error {
 
 // Type implements [pflag.Value].
 func (*span) Type() string { return "from-to" }
+
+const maxShare = 1e6
 
 // maxBatch is the greatest batch of the stress run.
 const maxBatch = 1000
