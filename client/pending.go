@@ -19,6 +19,14 @@ type Pending struct {
 	w   *wait
 	msg *nats.Msg
 	ack jetstream.PubAckFuture
+
+	known *stored // once the acknowledgement has come, which it does once
+}
+
+// stored is what became of a message: the broker's receipt or why there is none.
+type stored struct {
+	receipt Receipt
+	err     error
 }
 
 // stallWait is how long Start waits while too many acknowledgements are outstanding.
@@ -55,16 +63,19 @@ func (p *Pending) Stop() { p.w.stop() }
 
 // Stored returns when the broker has stored the operation.
 func (p *Pending) Stored() (Receipt, error) {
-	receipt, err := p.stored()
-	if err != nil {
+	if p.known == nil {
+		p.known = new(stored)
+		p.known.receipt, p.known.err = p.acknowledged()
+	}
+	if err := p.known.err; err != nil {
 		return Receipt{}, fmt.Errorf("submitting operation %s: %w", p.op.ID, err)
 	}
-	return receipt, nil
+	return p.known.receipt, nil
 }
 
-// stored waits for the acknowledgement. If the connection breaks it cannot come any
+// acknowledged waits for the acknowledgement. If the connection breaks it cannot come any
 // more; the operation is then sent again, which is harmless if it was stored.
-func (p *Pending) stored() (Receipt, error) {
+func (p *Pending) acknowledged() (Receipt, error) {
 	for {
 		select {
 		case ack := <-p.ack.Ok():
