@@ -156,7 +156,8 @@ func (e *encoder) part(p *Part, batchID string) error {
 	}
 	for i := range p.Events {
 		ev := &p.Events[i]
-		if err := e.add(e.space.EventToken(ev.Kind, ev.Target), &ev.Body); err != nil {
+		data, err := ev.Body.Encode()
+		if err := e.append(e.space.EventToken(ev.Kind, ev.Target), data, err); err != nil {
 			return err
 		}
 		e.last().set(headerTTL, e.retention)
