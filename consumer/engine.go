@@ -247,6 +247,10 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 	case r.finish():
 		e.turn++
 		e.commit(ctx, r)
+	default:
+		for _, p := range ready {
+			p.rest(r.now, e.cfg.GracePeriod)
+		}
 	}
 }
 

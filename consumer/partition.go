@@ -105,6 +105,17 @@ func (p *partition) setLane(entity uuid.UUID, l lane, now time.Time, grace time.
 	}
 }
 
+// rest forgets what made the partition wake for nothing: the alarms of lanes that
+// have changed since, and results of attempts that were settled otherwise.
+func (p *partition) rest(now time.Time, grace time.Duration) {
+	p.results = nil
+	for _, entity := range p.alarms.take(now) {
+		if at, ok := p.lanes[entity].due(grace); ok {
+			p.alarms.add(at, entity)
+		}
+	}
+}
+
 // closes returns when the window that the queue has opened closes.
 func (p *partition) closes(length time.Duration) (time.Time, bool) {
 	if len(p.queue) == 0 {
@@ -125,7 +136,8 @@ func (p *partition) wakes(window time.Duration, alone bool) (time.Time, bool) {
 			at, found = t, true
 		}
 	}
-	if len(p.results) > 0 || alone && len(p.alone) > 0 || p.advance > p.fence.Cursor {
+	idle := len(p.queue) == 0 && p.advance > p.fence.Cursor
+	if len(p.results) > 0 || alone && len(p.alone) > 0 || idle {
 		earlier(time.Time{})
 	}
 	if len(p.alarms) > 0 {
