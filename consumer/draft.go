@@ -36,6 +36,7 @@ type draft struct {
 	took      int                 // items of the queue
 	results   []result            // that it used up
 	tookAlone bool                // an operation of it runs alone
+	lack      error               // why it cannot be planned before something is loaded
 	tally     tally
 }
 
@@ -78,7 +79,20 @@ func (d *draft) plan(items []item, cause operation.CloseCause) (bool, error) {
 	if err := d.settleIdle(); err != nil {
 		return false, err
 	}
+	if d.lack != nil {
+		return false, d.lack
+	}
 	return d.close(items), nil
+}
+
+// later keeps an error that says what must be loaded until the end of planning, so
+// that all that is missing is found out at once.
+func (d *draft) later(err error) error {
+	if missing(err) {
+		d.lack = err
+		return nil
+	}
+	return err
 }
 
 func (d *draft) open(cause operation.CloseCause, items []item) {

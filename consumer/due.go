@@ -9,17 +9,34 @@ import (
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
+// How many messages of the commit must be left before another operation is settled
+// beside the window. One operation takes some hundred at most: a decision over all
+// that an entity carries.
+const (
+	roomForIdle = 200
+	roomForDue  = 500 // leaves room for a window, and for a lane
+)
+
+// crowded reports whether the commit has less room left than that. What it leaves
+// undone is taken up by the next.
+func (d *draft) crowded(room int) bool {
+	return d.part.Size() > 64 && d.round.room()-d.part.Size() < room
+}
+
 // outcomes settles the attempts that ended outside the commit.
 func (d *draft) outcomes() error {
-	d.results = d.p.results
-	for i := range d.results {
+	for i := range d.p.results {
+		if d.crowded(roomForDue) {
+			return nil
+		}
+		d.results = d.p.results[:i+1]
 		out := &d.results[i]
 		holder := d.lane(out.entity).holder
 		if holder == nil || holder.OpID != out.opID || holder.Attempt != out.attempt || holder.Status != operation.Executing {
 			continue // it was settled otherwise meanwhile
 		}
 		r := *holder
-		if err := d.outcome(&r, out); err != nil {
+		if err := d.later(d.outcome(&r, out)); err != nil {
 			return err
 		}
 	}
@@ -45,7 +62,10 @@ func (d *draft) outcome(r *operation.Record, out *result) error {
 // whose grace period is.
 func (d *draft) attempts() error {
 	for _, entity := range d.p.alarms.by(d.round.now) {
-		if err := d.attend(entity); err != nil {
+		if d.crowded(roomForDue) {
+			return nil
+		}
+		if err := d.later(d.attend(entity)); err != nil {
 			return err
 		}
 	}
@@ -54,7 +74,7 @@ func (d *draft) attempts() error {
 		if holder == nil || holder.Status != operation.Pending || !d.alone(holder) {
 			continue
 		}
-		if err := d.start(holder); err != nil {
+		if err := d.later(d.start(holder)); err != nil {
 			return err
 		}
 	}
@@ -86,10 +106,13 @@ func (d *draft) protected(holder *operation.Record) bool {
 // freed and those that were idle before it.
 func (d *draft) settleIdle() error {
 	for _, entity := range d.idleLanes() {
+		if d.crowded(roomForIdle) {
+			return nil
+		}
 		if d.contested[entity] || !d.lane(entity).idle() {
 			continue
 		}
-		if err := d.contest(entity, nil); err != nil {
+		if err := d.later(d.contest(entity, nil)); err != nil {
 			return err
 		}
 	}

@@ -61,7 +61,7 @@ func (d *draft) take(items []item) error {
 		if len(c.of[entity]) == 0 {
 			continue
 		}
-		if err := d.contest(entity, c.of[entity]); err != nil {
+		if err := d.later(d.contest(entity, c.of[entity])); err != nil {
 			return err
 		}
 	}
@@ -160,14 +160,13 @@ func (d *draft) invalid(it *item) error {
 // parents gives every contender its effective priority and rejects those whose
 // parent rules them out (rules R1 and R10).
 func (d *draft) parents(c *contenders) error {
-	var waits error
 	for _, entity := range c.order {
 		kept := c.of[entity][:0:0]
 		for _, r := range c.of[entity] {
 			in, err := d.inherit(r)
 			switch {
-			case err != nil && missing(err):
-				waits = err // keep going: the others may need something too
+			case missing(err):
+				d.lack = err
 			case err != nil:
 				f := operation.AsFailure(err)
 				if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
@@ -181,7 +180,7 @@ func (d *draft) parents(c *contenders) error {
 		}
 		c.of[entity] = kept
 	}
-	return waits
+	return nil
 }
 
 // refate marks an operation of the window as refused before resolution.
