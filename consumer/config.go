@@ -75,6 +75,12 @@ func (c *Config) check() error {
 	return nil
 }
 
+// slow reports whether the operations of a type are executed outside the commit.
+func (c *Config) slow(name operation.Type) bool {
+	_, slow := c.Slow[name]
+	return slow
+}
+
 // custom reports whether a type was registered beside the built-in ones.
 func (c *Config) custom(name operation.Type) bool {
 	_, pure := c.Systems[name]

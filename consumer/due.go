@@ -70,11 +70,11 @@ func (d *draft) attempts() error {
 		}
 	}
 	for _, entity := range d.p.alone {
-		holder := d.lane(entity).holder
-		if holder == nil || holder.Status != operation.Pending || !d.alone(holder) {
+		l := d.lane(entity)
+		if !l.queues() || !d.alone(l.holder) {
 			continue
 		}
-		if err := d.later(d.start(holder)); err != nil {
+		if err := d.later(d.start(l.holder)); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (d *draft) attend(entity uuid.UUID) error {
 	if l.displaceable() && !d.protected(l.holder) {
 		return d.contest(entity, nil)
 	}
-	if l.holder.Due.After(d.round.now) {
+	if l.queues() || l.holder.Due.After(d.round.now) {
 		return nil
 	}
 	return d.start(l.holder)

@@ -135,7 +135,7 @@ func (e *engine) stage(it item) {
 }
 
 func (e *engine) own(c *claimed) {
-	p := newPartition(c, e.cfg.GracePeriod)
+	p := newPartition(c, e.cfg)
 	e.disown(p.id)
 	e.parts[p.id] = p
 	e.stats.owned(p.id, &p.fence)

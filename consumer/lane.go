@@ -41,18 +41,24 @@ func (l lane) records() []*operation.Record {
 
 // due returns when the lane wants attention by itself: the holder's next attempt,
 // or the end of a grace period that the next is waiting for. An executing holder
-// and one that runs alone have no due time.
+// has no due time, nor has one that waits until it may run alone.
 func (l lane) due(grace time.Duration) (time.Time, bool) {
-	if l.holder == nil || l.holder.Status != operation.Pending || l.holder.Careful {
+	if l.holder == nil || l.holder.Status != operation.Pending {
 		return time.Time{}, false
 	}
-	at := l.holder.Due
+	at, ok := l.holder.Due, !l.queues()
 	if l.displaceable() {
-		if end := l.holder.AttemptAt.Add(grace); end.Before(at) {
-			at = end
+		if end := l.holder.AttemptAt.Add(grace); !ok || end.Before(at) {
+			at, ok = end, true
 		}
 	}
-	return at, true
+	return at, ok
+}
+
+// queues reports whether the holder's delay is over and it waits for its turn to
+// run alone.
+func (l lane) queues() bool {
+	return l.holder != nil && l.holder.Status == operation.Pending && l.holder.Careful && l.holder.Due.IsZero()
 }
 
 // displaceable reports whether the next outranks a holder between two attempts.

@@ -35,7 +35,7 @@ type partition struct {
 	advance uint64   // a cursor the idle partition may move to
 }
 
-func newPartition(c *claimed, grace time.Duration) *partition {
+func newPartition(c *claimed, cfg *Config) *partition {
 	p := &partition{
 		read: c.claim.Fence.Cursor, id: c.claim.Fence.Partition, claim: c, fence: c.claim.Fence, expect: c.claim.Expect,
 		lanes: map[uuid.UUID]lane{}, live: map[uuid.UUID]uuid.UUID{}, idle: map[uuid.UUID]time.Time{},
@@ -45,10 +45,14 @@ func newPartition(c *claimed, grace time.Duration) *partition {
 		p.careful = MaxWindow
 	}
 	for i := range c.claim.Records {
-		p.restore(&c.claim.Records[i])
+		r := &c.claim.Records[i]
+		if c.claim.Unclean && r.Status == operation.Pending && !cfg.slow(r.Operation.Type) {
+			r.Crashes = max(r.Crashes, 1) // the attempt its owner died of may have left no trace
+		}
+		p.restore(r)
 	}
 	for entity, l := range p.lanes {
-		p.setLane(entity, l, time.Time{}, grace)
+		p.setLane(entity, l, time.Time{}, cfg.GracePeriod)
 	}
 	return p
 }
@@ -100,7 +104,7 @@ func (p *partition) setLane(entity uuid.UUID, l lane, now time.Time, grace time.
 	if l.idle() {
 		p.idle[entity] = now
 	}
-	if h := l.holder; h != nil && h.Careful && h.Status == operation.Pending {
+	if l.queues() {
 		p.alone = append(p.alone, entity)
 	}
 }

@@ -26,7 +26,8 @@ func (d *draft) start(old *operation.Record) error {
 		return d.reject(&r, refusal.Reason, refusal.Message, nil)
 	}
 	if r.Careful && r.Status == operation.Pending && !d.alone(&r) {
-		d.hold(&r) // it waits for its turn
+		r.Due = time.Time{} // it waits for its turn
+		d.hold(&r)
 		return nil
 	}
 	r.Attempt++
@@ -36,13 +37,13 @@ func (d *draft) start(old *operation.Record) error {
 	if err := d.event(operation.StartedEvent, &r, &operation.StartedDetail{Detail: d.detail(&r), Attempt: r.Attempt}); err != nil {
 		return err
 	}
-	_, slow := d.round.cfg.Slow[r.Operation.Type]
+	slow := d.round.cfg.slow(r.Operation.Type)
 	if slow {
 		if err := d.needTarget(&r); err != nil {
 			return d.failed(&r, err)
 		}
 	}
-	if slow || r.Careful {
+	if slow || r.Careful || r.Crashes > 0 {
 		d.hold(&r)
 		d.runs = append(d.runs, &r)
 		return nil
@@ -175,8 +176,7 @@ func (d *draft) recovered(r *operation.Record) error {
 	if r.Crashes >= MaxCrashes {
 		return d.reject(r, operation.Poison, fmt.Sprintf("%d workers died during its attempts", r.Crashes), nil)
 	}
-	_, slow := d.round.cfg.Slow[r.Operation.Type]
-	r.Careful = !slow || r.Crashes > 1
+	r.Careful = !d.round.cfg.slow(r.Operation.Type) || r.Crashes > 1
 	return d.retry(r, 0, operation.Recovered)
 }
 
