@@ -14,7 +14,7 @@ import (
 // its lane, and carries the decision out.
 func (d *draft) contest(entity uuid.UUID, fresh []*operation.Record) error {
 	d.contested[entity] = true
-	waiting, err := d.unexpired(entity)
+	waiting, err := d.waiting(entity)
 	if err != nil {
 		return err
 	}
@@ -45,11 +45,15 @@ func (d *draft) contest(entity uuid.UUID, fresh []*operation.Record) error {
 	return d.carryOut(&decision, all)
 }
 
-// unexpired returns what waits in the lane, without what has expired meanwhile.
-func (d *draft) unexpired(entity uuid.UUID) ([]*operation.Record, error) {
+// waiting returns what waits in the lane, without what may contend no longer: it has
+// expired or its parent is not live any more.
+func (d *draft) waiting(entity uuid.UUID) ([]*operation.Record, error) {
 	var out []*operation.Record
 	for _, r := range d.lane(entity).waiting() {
-		f := d.expired(r)
+		f, err := d.refusal(r)
+		if err != nil {
+			return nil, err
+		}
 		if f == nil {
 			out = append(out, r)
 			continue

@@ -51,8 +51,8 @@ func (d *draft) start(old *operation.Record) error {
 	return d.execute(&r, d.round.cfg.system(r.Operation.Type), nil)
 }
 
-// refusal checks what must hold before each attempt: the operation has not expired
-// (rule R15) and its parent is live (rule R10).
+// refusal checks what must hold before an operation contends again and before each
+// attempt: it has not expired (rule R15) and its parent is live (rule R10).
 func (d *draft) refusal(r *operation.Record) (*operation.Failure, error) {
 	if f := d.expired(r); f != nil {
 		return f, nil

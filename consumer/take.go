@@ -219,6 +219,9 @@ func (d *draft) parent(ref operation.Ref) (resolver.Parent, bool, error) {
 			InheritedFrom: r.InheritedFrom, Depth: r.Depth, Live: true,
 		}, true, nil
 	}
+	if d.gone(ref.ID) {
+		return resolver.Parent{}, true, nil
+	}
 	found, ok := d.round.found[ref]
 	if !ok {
 		d.round.wanted[ref] = true
@@ -235,6 +238,17 @@ func (d *draft) parent(ref operation.Ref) (resolver.Parent, bool, error) {
 		Priority: found.Priority, Effective: found.Effective,
 		InheritedFrom: found.InheritedFrom, Depth: found.Depth, Live: live,
 	}, true, nil
+}
+
+// gone reports whether an operation was rejected or cancelled in this round, of which
+// the store does not know yet.
+func (d *draft) gone(id uuid.UUID) bool {
+	for from := d; from != nil; from = from.base {
+		if e, ok := from.known[id]; ok {
+			return e.status == operation.Rejected || e.status == operation.Cancelled
+		}
+	}
+	return false
 }
 
 func pendingParent(op *operation.Operation) resolver.Parent {
