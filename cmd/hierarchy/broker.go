@@ -151,7 +151,7 @@ func lockStore(dir string) (*os.File, error) {
 	}
 	if err := tryLock(lock); err != nil {
 		_ = lock.Close()
-		return nil, fmt.Errorf("the store %s is in use by another process (%w); stop that, or %s", dir, err, remedy)
+		return nil, fmt.Errorf("the store %s is in use by another process; stop that, or %s", dir, remedy)
 	}
 	return lock, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,11 +61,20 @@ func modify(valve, field string, value any) client.Request {
 	}
 }
 
+// demoFilter leaves out the start of executions, which are over in the same moment.
+func demoFilter() client.Filter {
+	return client.Filter{Kinds: slices.DeleteFunc(operation.Kinds(), func(kind operation.Kind) bool {
+		return kind == operation.StartedEvent
+	})}
+}
+
 // demo commands a plant until ctx is done.
 func demo(ctx context.Context, c *client.Client, log *slog.Logger) error {
 	if err := build(ctx, c); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("building the demo's plant: %w", err)
 	}
+	log.Info("the demo commands a plant",
+		"critical", "interlock", "high", "operator", "normal", "scheduler", "low", "maintenance")
 	tick := time.NewTicker(demoTick)
 	defer tick.Stop()
 	for {

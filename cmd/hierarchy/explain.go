@@ -117,7 +117,11 @@ func (a *app) explainWindow(ctx context.Context, l *link, id string, wanted func
 	a.printf("window %s: %s to %s, closed by %s, %d operations taken, by %s (epoch %d)",
 		record.ID, clock(record.Opened), clock(record.Closed), record.Cause, len(record.Taken), record.Owner, record.Epoch)
 	for _, decision := range record.Decisions {
-		a.printf("%s", strings.TrimRight(resolver.Explain(decision), "\n"))
+		text := resolver.Explain(decision)
+		if head, err := l.client.Get(ctx, decision.Entity.String()); err == nil && head.Name != "" {
+			text = strings.Replace(text, decision.Entity.String(), fmt.Sprintf("%s (%s)", head.Name, head.ID), 1)
+		}
+		a.printf("%s", strings.TrimRight(text, "\n"))
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 )
 
 const historyLong = `History shows what was done to an entity: each change of its head, oldest first, and
-the versions between them. The head remembers its last 100 changes; each version
-remembers the 100 before it. Deleted entities keep their history.`
+the versions between them. The head remembers its last 100 changes, and of older ones
+those that made a version are known by it. Deleted entities keep their history.`
 
 const historyExample = `  hierarchy history valve-7
   hierarchy history valve-7 --json | jq .op_type`
@@ -64,24 +64,18 @@ func historyOf(ctx context.Context, c *client.Client, entity string) ([]step, er
 		return nil, err
 	}
 	byRevision := map[uint64]step{}
-	remember := func(e *ecsstore.Entity) {
-		for _, m := range e.History {
-			s := byRevision[m.Revision]
-			s.Modification = m
-			byRevision[m.Revision] = s
-		}
-	}
 	for version, err := range c.History(ctx, entity) {
 		if err != nil {
 			return nil, err
 		}
-		remember(version.Head)
-		s := byRevision[version.Head.Revision]
-		s.Revision, s.OpID, s.Time = version.Head.Revision, version.OpID, version.Time
-		s.Version, s.Note = version.Number, version.Note
-		byRevision[version.Head.Revision] = s
+		made := ecsstore.Modification{Revision: version.Head.Revision, OpID: version.OpID, Time: version.Time}
+		byRevision[made.Revision] = step{Modification: made, Version: version.Number, Note: version.Note}
 	}
-	remember(head)
+	for _, m := range head.History {
+		s := byRevision[m.Revision]
+		s.Modification = m
+		byRevision[m.Revision] = s
+	}
 	steps := make([]step, 0, len(byRevision))
 	for _, s := range byRevision {
 		steps = append(steps, s)

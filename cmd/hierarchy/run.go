@@ -188,6 +188,8 @@ func (a *app) work(ctx context.Context, nc *nats.Conn, cfg runConfig) error {
 	if err != nil {
 		return err
 	}
+	cfg.worker.Logger.Info("worker starts", "name", cfg.worker.Name, "broker", nc.ConnectedUrlRedacted())
+	defer func() { cfg.worker.Logger.Info("worker has ended", "name", cfg.worker.Name) }()
 	if !cfg.demo {
 		return worker.Run(ctx)
 	}
@@ -197,7 +199,7 @@ func (a *app) work(ctx context.Context, nc *nats.Conn, cfg runConfig) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return worker.Run(ctx) })
-	group.Go(func() error { return a.showEvents(ctx, c, client.Filter{}) })
+	group.Go(func() error { return a.showEvents(ctx, c, demoFilter(), 0) })
 	group.Go(func() error { return demo(ctx, c, cfg.worker.Logger) })
 	return group.Wait()
 }

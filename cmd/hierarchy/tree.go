@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +46,7 @@ func (a *app) tree(ctx context.Context, entity string) error {
 
 // showBranches draws what is below a node; indent stands before each line.
 func (a *app) showBranches(node *ecsstore.Node, indent string) {
+	slices.SortFunc(node.Children, func(a, b *ecsstore.Node) int { return cmp.Compare(a.Entity.Name, b.Entity.Name) })
 	for i, child := range node.Children {
 		branch, below := "|-- ", "|   "
 		if i == len(node.Children)-1 {

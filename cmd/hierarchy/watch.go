@@ -23,11 +23,13 @@ the operation inherits a higher one), what happened, the tail of the op_id.`
 const watchExample = `  hierarchy watch
   hierarchy watch --entity valve-7 --since 10m
   hierarchy watch --kind rejected --kind conflict
+  hierarchy watch --op 0197c9a2-5d0e-7c1f-8a53-0b7f2f8f5c11 --since all --count 2
   hierarchy watch --json | jq 'select(.data.reason == "lost_conflict")'`
 
 func newWatch(a *app) *cobra.Command {
 	var entity, op, since string
 	var kinds []string
+	var count int
 	cmd := &cobra.Command{
 		Use: "watch", Short: "Show events as they happen",
 		Long: watchLong, Example: watchExample, Args: exactly(),
@@ -36,7 +38,7 @@ func newWatch(a *app) *cobra.Command {
 			if err != nil {
 				return usage(cmd, err)
 			}
-			return a.watch(cmd.Context(), filter)
+			return a.watch(cmd.Context(), filter, count)
 		},
 	}
 	flags := cmd.Flags()
@@ -44,6 +46,7 @@ func newWatch(a *app) *cobra.Command {
 	flags.StringVar(&op, "op", "", "only events about this operation")
 	flags.StringSliceVar(&kinds, "kind", nil, "only events of this kind; may be repeated: "+kindList())
 	flags.StringVar(&since, "since", "", "begin in the past: a duration like 10m, an RFC 3339 time, or all")
+	flags.IntVar(&count, "count", 0, "end after this many events (default never)")
 	return cmd
 }
 
@@ -89,18 +92,19 @@ func parseSince(text string) (time.Time, error) {
 	return at, nil
 }
 
-func (a *app) watch(ctx context.Context, filter client.Filter) error {
+func (a *app) watch(ctx context.Context, filter client.Filter, count int) error {
 	l, err := a.connect("watch")
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	return a.showEvents(ctx, l.client, filter)
+	return a.showEvents(ctx, l.client, filter, count)
 }
 
-// showEvents writes events until ctx is done, which is no error, or the connection
-// is closed. An event that cannot be read is complained of and passed over.
-func (a *app) showEvents(ctx context.Context, c *client.Client, filter client.Filter) error {
+// showEvents writes events until it has written count, 0 for any number, or ctx is
+// done, which is no error, or the connection is closed. An event that cannot be read
+// is complained of and passed over.
+func (a *app) showEvents(ctx context.Context, c *client.Client, filter client.Filter, count int) error {
 	coloured := a.colours()
 	var failed error
 	for event, err := range c.Watch(ctx, filter) {
@@ -117,6 +121,9 @@ func (a *app) showEvents(ctx context.Context, c *client.Client, filter client.Fi
 		}
 		if err != nil {
 			return fmt.Errorf("writing events: %w", err)
+		}
+		if count--; count == 0 {
+			return nil
 		}
 	}
 	return failed

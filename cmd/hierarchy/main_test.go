@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/internal/natstest"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+var updateScripts = flag.Bool("update", false, "rewrite the expected output of the scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"hierarchy": main})
+}
+
+// TestScripts runs the command as a user does. Each script has a free address in
+// LISTEN and URL, and a home of its own.
+func TestScripts(t *testing.T) {
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := natstest.Start(t, func(o *server.Options) { o.JetStream = false })
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", UpdateScripts: *updateScripts, RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			address, err := freeAddress()
+			env.Setenv("LISTEN", address)
+			env.Setenv("URL", "nats://"+address)
+			env.Setenv("WITHOUT_JETSTREAM", without.URL())
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("EXAMPLES", examples)
+			env.Setenv("TZ", "UTC")
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "code": code, "oneline": oneLine},
+	})
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// await waits until a worker owns the partitions of the broker at a URL.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	const patience = 20 * time.Second
+	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for err := owned(args[0]); err != nil; err = owned(args[0]) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("waited %v for %s: %v", patience, args[0], err)
+		}
+	}
+}
+
+func owned(url string) error {
+	nc, err := nats.Connect(url)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	fences, err := ecsstore.NewReader(js, subjects.Space{}).Fences(ctx)
+	if err != nil {
+		return err
+	}
+	for _, fence := range fences {
+		if fence.Released {
+			return fmt.Errorf("partition %d is released", fence.Partition)
+		}
+	}
+	if len(fences) < ecsstore.DefaultSettings().Partitions {
+		return fmt.Errorf("%d partitions are owned", len(fences))
+	}
+	return nil
+}
+
+// code runs a command that must end with an exit code: code 3 hierarchy submit ...
+func code(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if failed, ok := errors.AsType[*exec.ExitError](ts.Exec(args[1], args[2:]...)); ok {
+		got = failed.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// oneLine checks that the last command wrote one line to a stream: oneline stderr.
+func oneLine(ts *testscript.TestScript, _ bool, args []string) {
+	if n := strings.Count(ts.ReadFile(args[0]), "\n"); n != 1 {
+		ts.Fatalf("%s has %d lines, want 1", args[0], n)
+	}
+}
+
+// TestTheDemoDecidesWithinTwoSeconds starts the command as a newcomer does and waits
+// for the first decision on the terminal; then it is told to end.
+func TestTheDemoDecidesWithinTwoSeconds(t *testing.T) {
+	address, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := exec.LookPath("hierarchy") // testscript.Main put it there
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "run", "--demo", "--listen", address)
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir(), "NATS_URL=")
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conflict, lines := false, bufio.NewScanner(out)
+	for lines.Scan() && !conflict {
+		if took := time.Since(began); strings.Contains(lines.Text(), "completed") && took > 2*time.Second {
+			t.Errorf("the first decision took %v", took)
+		}
+		conflict = strings.Contains(lines.Text(), " contend: ")
+	}
+	if !conflict {
+		t.Error("nobody contended")
+	}
+	told := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() { // until it is closed
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("told to end, it ended with %v", err)
+	}
+	if took := time.Since(told); took > 5*time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+}
