@@ -62,14 +62,58 @@ func (m *message) expectOn(subject string, sequence uint64) {
 	m.own = true
 }
 
+// condition returns the subject that the message carries a condition on, and the
+// sequence it must have.
+func (m *message) condition() (subject string, sequence uint64, ok bool) {
+	expected := m.header[headerExpected]
+	if expected == nil {
+		return "", 0, false
+	}
+	sequence, _ = strconv.ParseUint(expected[0], 10, 64)
+	if on := m.header[headerExpectedOn]; on != nil {
+		return on[0], sequence, true
+	}
+	return m.subject, sequence, true
+}
+
 func (m *message) rollup() { m.set(headerRollup, "sub") }
+
+// size returns what the message takes of the broker's max_payload: its data and its
+// headers as they are sent.
+func (m *message) size() int {
+	n := len(m.data)
+	if len(m.header) > 0 {
+		n += len("NATS/1.0\r\n\r\n")
+	}
+	for key, values := range m.header {
+		n += len(key) + len(": \r\n") + len(values[0])
+	}
+	return n
+}
+
+// batchHeaders is more than the headers that make a message one of a batch take,
+// with an id of 36 characters.
+const batchHeaders = 128
+
+// fits returns ErrTooLarge if the broker cannot take the messages as one batch.
+func fits(batch []message, maxPayload int64) error {
+	if len(batch) > MaxBatch {
+		return fmt.Errorf("%w: %d messages, at most %d", ErrTooLarge, len(batch), MaxBatch)
+	}
+	for i := range batch {
+		if n := int64(batch[i].size() + batchHeaders); n > maxPayload {
+			return fmt.Errorf("%w: %s takes %d bytes, at most %d", ErrTooLarge, batch[i].subject, n, maxPayload)
+		}
+	}
+	return nil
+}
 
 // publish sends messages as one atomic batch and returns the sequence of the first.
 // This is the commit point: it returns nil when all are stored, ErrRefused,
 // ErrBusy or ErrTooLarge when none is, and ErrUnknown when it cannot tell.
 func (s *JetStream) publish(ctx context.Context, id string, batch []message) (uint64, error) {
-	if len(batch) > MaxBatch {
-		return 0, fmt.Errorf("%w: %d messages", ErrTooLarge, len(batch))
+	if err := fits(batch, s.nc.MaxPayload()); err != nil {
+		return 0, err
 	}
 	for i := range batch {
 		m := &batch[i]

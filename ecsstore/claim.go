@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
 // Errors of a claim. ErrHalted means that the streams contradict each other: the
@@ -89,16 +90,25 @@ func (s *JetStream) Release(ctx context.Context, fence operation.Fence, expect u
 
 // writeFence replaces a fence under compare-and-swap, as a batch of one message.
 func (s *JetStream) writeFence(ctx context.Context, f *operation.Fence, expect uint64) (uint64, error) {
+	m, err := fenceAlone(s.space, f, expect)
+	if err != nil {
+		return 0, err
+	}
+	return s.publish(ctx, f.BatchID, []message{m})
+}
+
+// fenceAlone dates a fence and returns it as the one message of a batch.
+func fenceAlone(space subjects.Space, f *operation.Fence, expect uint64) (message, error) {
 	f.BatchID = uuid.NewString()
 	f.Time = time.Now().UTC()
 	data, err := json.Marshal(f)
 	if err != nil {
-		return 0, fmt.Errorf("encoding the fence: %w", err)
+		return message{}, fmt.Errorf("encoding the fence: %w", err)
 	}
-	m := message{subject: s.space.Fence(f.Partition), data: data}
+	m := message{subject: space.Fence(f.Partition), data: data}
 	m.expect(expect)
 	m.rollup()
-	return s.publish(ctx, f.BatchID, []message{m})
+	return m, nil
 }
 
 // waits reports whether the partition has operations beyond its cursor.
@@ -140,36 +150,64 @@ func (s *JetStream) replay(ctx context.Context, c *Claim) error {
 	err := s.scan(ctx, c, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{s.space.Records(p), s.space.Fence(p)},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	}, func(msg jetstream.Msg, _ uint64) error {
-		var r operation.Record
-		if err := json.Unmarshal(msg.Data(), &r); err != nil {
-			return err
+	}, func(msg jetstream.Msg, _ uint64) error { return c.remember(msg.Data()) })
+	if err == nil && c.Fence.Chain != "" {
+		var book ledger
+		err = s.scan(ctx, c, jetstream.OrderedConsumerConfig{
+			FilterSubjects: []string{s.space.Window(p), s.space.Fence(p)},
+			DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
+		}, func(msg jetstream.Msg, sequence uint64) error { return book.read(c, msg.Data(), sequence) })
+		if err == nil {
+			err = book.end(c)
 		}
-		c.Records = append(c.Records, r)
-		return nil
-	})
-	if err != nil || c.Fence.Chain == "" {
-		return err
 	}
-	last := ""
-	err = s.scan(ctx, c, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{s.space.Window(p), s.space.Fence(p)},
-		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
-	}, func(msg jetstream.Msg, sequence uint64) error {
-		sum := sha256.Sum256(msg.Data())
-		last = hex.EncodeToString(sum[:])
-		page := LedgerPage{Sequence: sequence}
-		if err := json.Unmarshal(msg.Data(), &page); err != nil {
-			return err
-		}
-		c.Ledger = append(c.Ledger, page)
-		return nil
-	})
-	if err == nil && last != "" && last != c.Fence.Chain {
-		return fmt.Errorf("%w: the last decision record of partition %d is not the one its fence names: stream %s is broken; restore it from a backup",
-			ErrHalted, p, s.space.StoreStream())
+	if errors.Is(err, ErrHalted) {
+		return fmt.Errorf("%w: stream %s is broken; restore it from a backup", err, s.space.StoreStream())
 	}
 	return err
+}
+
+// remember adds an operation record to the claim.
+func (c *Claim) remember(data []byte) error {
+	var r operation.Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("%w: %w", ErrHalted, err)
+	}
+	c.Records = append(c.Records, r)
+	return nil
+}
+
+// ledger holds the decision records of a partition to the hashes that tie each to
+// the one before, and the last to the fence.
+type ledger struct{ last string }
+
+// read adds a decision record to the claim's ledger.
+func (l *ledger) read(c *Claim, data []byte, sequence uint64) error {
+	var record struct {
+		LedgerPage
+		ID       string `json:"id"`
+		Previous string `json:"previous"`
+	}
+	if err := json.Unmarshal(data, &record); err != nil {
+		return fmt.Errorf("%w: %w", ErrHalted, err)
+	}
+	if l.last != "" && record.Previous != l.last {
+		return fmt.Errorf("%w: decision record %s does not follow from the one before it", ErrHalted, record.ID)
+	}
+	sum := sha256.Sum256(data)
+	l.last = hex.EncodeToString(sum[:])
+	record.Sequence = sequence
+	c.Ledger = append(c.Ledger, record.LedgerPage)
+	return nil
+}
+
+// end compares the last decision record with the one that the fence names. There may
+// be none: records do not outlive the retention.
+func (l *ledger) end(c *Claim) error {
+	if l.last == "" || l.last == c.Fence.Chain {
+		return nil
+	}
+	return fmt.Errorf("%w: the last decision record of partition %d is not the one its fence names", ErrHalted, c.Fence.Partition)
 }
 
 // scan calls each with the messages of the store that a consumer selects, until it

@@ -60,15 +60,24 @@ func (s *JetStream) findPending(ctx context.Context, partition int, ref operatio
 			return Found{}, err
 		}
 		at = msg.Sequence + 1
-		sub, err := s.space.ParseSubmission(msg.Subject)
-		if err != nil {
-			continue
-		}
-		op, err := operation.Decode(msg.Data, sub.Class, sub.Target, custom)
-		if err == nil && op.ID == ref.ID {
-			return Found{Status: operation.Pending, Priority: op.Priority, Operation: op}, nil
+		if found := pending(s.space, msg.Subject, msg.Data, ref, custom); found.Status != "" {
+			return found, nil
 		}
 	}
+}
+
+// pending is what a message of the operations stream says of an operation: nothing
+// unless it is that operation.
+func pending(space subjects.Space, subject string, data []byte, ref operation.Ref, custom func(operation.Type) bool) Found {
+	sub, err := space.ParseSubmission(subject)
+	if err != nil {
+		return Found{}
+	}
+	op, err := operation.Decode(data, sub.Class, sub.Target, custom)
+	if err != nil || op.ID != ref.ID {
+		return Found{}
+	}
+	return Found{Status: operation.Pending, Priority: op.Priority, Operation: op}
 }
 
 func (s *JetStream) findRecord(ctx context.Context, partition int, ref operation.Ref) (Found, error) {
@@ -77,10 +86,15 @@ func (s *JetStream) findRecord(ctx context.Context, partition int, ref operation
 	if err != nil || sequence == 0 {
 		return Found{}, err
 	}
+	return recorded(&r), nil
+}
+
+// recorded is what the record of an operation says of it.
+func recorded(r *operation.Record) Found {
 	return Found{
 		Status: r.Status, Priority: r.EffectivePriority, Effective: r.EffectivePriority,
 		InheritedFrom: r.InheritedFrom, Depth: r.Depth,
-	}, nil
+	}
 }
 
 // findHistory looks for a success among the latest changes of the target.
@@ -89,12 +103,17 @@ func (s *JetStream) findHistory(ctx context.Context, _ int, ref operation.Ref) (
 	if err != nil || head.Entity == nil {
 		return Found{}, err
 	}
-	for _, m := range head.Entity.History {
+	return remembered(head.Entity, ref), nil
+}
+
+// remembered is what the history of an entity says of an operation.
+func remembered(e *Entity, ref operation.Ref) Found {
+	for _, m := range e.History {
 		if m.OpID == ref.ID {
-			return Found{Status: operation.Succeeded, Priority: m.Priority, Effective: m.Priority, Depth: m.Depth}, nil
+			return Found{Status: operation.Succeeded, Priority: m.Priority, Effective: m.Priority, Depth: m.Depth}
 		}
 	}
-	return Found{}, nil
+	return Found{}
 }
 
 // findCompleted reads the completed events of the target: a success that changed
@@ -120,15 +139,29 @@ func (s *JetStream) findCompleted(ctx context.Context, _ int, ref operation.Ref)
 		if err != nil {
 			return Found{}, err
 		}
-		var event struct {
-			Data operation.Detail `json:"data"`
-		}
-		if err := json.Unmarshal(msg.Data(), &event); err != nil {
+		found, err := completed(msg.Data(), ref)
+		if err != nil {
 			return Found{}, fmt.Errorf("reading %s: %w", msg.Subject(), err)
 		}
-		if d := event.Data; d.OpID == ref.ID {
-			return Found{Status: operation.Succeeded, Priority: d.Priority, Effective: d.EffectivePriority, Depth: 1}, nil
+		if found.Status != "" {
+			return found, nil
 		}
 	}
 	return Found{}, nil
+}
+
+// completed is what a completed event says of an operation: nothing unless it is of
+// that operation.
+func completed(data []byte, ref operation.Ref) (Found, error) {
+	var event struct {
+		Data operation.Detail `json:"data"`
+	}
+	if err := json.Unmarshal(data, &event); err != nil {
+		return Found{}, err
+	}
+	d := event.Data
+	if d.OpID != ref.ID {
+		return Found{}, nil
+	}
+	return Found{Status: operation.Succeeded, Priority: d.Priority, Effective: d.EffectivePriority, Depth: 1}, nil
 }

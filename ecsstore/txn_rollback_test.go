@@ -3,6 +3,7 @@ package ecsstore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,8 +38,8 @@ func TestRollbackForgetsAllSinceTheMark(t *testing.T) {
 		}
 		marks, views = append(marks, tx.Mark()), append(views, view(tx))
 	}
-	for i := len(marks) - 1; i >= 0; i-- {
-		tx.Rollback(marks[i])
+	for i, mark := range slices.Backward(marks) {
+		tx.Rollback(mark)
 		if diff := cmp.Diff(views[i], view(tx)); diff != "" {
 			t.Errorf("rollback to mark %d leaves another view:\n%s", i, diff)
 		}

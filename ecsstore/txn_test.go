@@ -217,6 +217,40 @@ func TestAncestorsAreCheckedWhereACycleCouldArise(t *testing.T) {
 	}
 }
 
+// A cache may hear of a newer head at any time. What a write is made from and what
+// it is checked against is the same head nevertheless.
+func TestHeadsThatAreWrittenAreReadOnce(t *testing.T) {
+	w := plantWithLine(t)
+	for _, o := range everyOperation(w) {
+		reads := map[uuid.UUID]uint64{}
+		newer := func(id uuid.UUID) (Head, bool) {
+			h := w.heads[id]
+			if h.Entity != nil {
+				head := *h.Entity
+				head.Revision += 10 * reads[id]
+				h.Entity = &head
+			}
+			h.Sequence += 10 * reads[id]
+			reads[id]++
+			return h, true
+		}
+		tx := NewTxn(newer)
+		if _, err := tx.Execute(Builtin()[o.Type], w.execution(o)); err != nil {
+			t.Fatalf("%s: %v", o.Type, err)
+		}
+		for _, write := range tx.Writes() {
+			base := w.heads[write.Entity.ID]
+			if base.Entity == nil {
+				continue
+			}
+			if write.Expect != base.Sequence || write.Entity.Revision != base.Entity.Revision+1 {
+				t.Errorf("%s: made from revision %d, checked against sequence %d of %d",
+					o.Type, write.Entity.Revision-1, write.Expect, base.Sequence)
+			}
+		}
+	}
+}
+
 func TestWritesComeInOrderOfTheFirstWrite(t *testing.T) {
 	w := newWorld(t)
 	tx := NewTxn(w.load)
@@ -281,6 +315,12 @@ func TestBrokenHeadsAreRefused(t *testing.T) {
 			next := Touch(e, x)
 			next.Components = map[string]any{"speed": 7}
 			tx.Put(next)
+		}, operation.SystemFailed, false},
+		"another entity, written later": {func(tx *Txn, e *Entity, x Execution) {
+			tx.Put(Touch(e, x))
+			tx.Put(Touch(Touch(e, x), x))
+			other, _ := tx.Entity(operation.EntityID("line"))
+			tx.Put(other)
 		}, operation.SystemFailed, false},
 		"number that is none": {func(tx *Txn, e *Entity, x Execution) {
 			next := Touch(e, x)

@@ -235,7 +235,7 @@ func (o *owned) below(old any, found bool, ed edit, n int) (any, error) {
 		if !ed.create {
 			return nil, noField(ed.path)
 		}
-		old, *child = map[string]any{}, owned{mine: true}
+		old, child.mine = map[string]any{}, true
 	}
 	return child.apply(old, ed, n+1)
 }

@@ -18,7 +18,7 @@ import (
 func TestEditorAgreesWithAnOracle(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		shared := drawObject(rt, 3)
-		before := jsonText(t, shared)
+		given, before := []any{shared}, []string{jsonText(t, shared)} // all that was handed to the editor
 		ed := newEditor(&Entity{Components: shared})
 		var oracle any = shared
 		for range rapid.IntRange(1, 40).Draw(rt, "edits") {
@@ -31,6 +31,7 @@ func TestEditorAgreesWithAnOracle(t *testing.T) {
 				err = ed.remove(path)
 			} else {
 				value = drawValue(rt, 2)
+				given, before = append(given, value), append(before, jsonText(t, value))
 				err = ed.set(path, value, true, true)
 			}
 			next, ok := oracleEdit(oracle, path, value)
@@ -46,10 +47,30 @@ func TestEditorAgreesWithAnOracle(t *testing.T) {
 				rt.Fatalf("edit of %s:\n%s", path, diff)
 			}
 		}
-		if after := jsonText(t, shared); after != before {
-			rt.Fatalf("the shared head was %s and is %s", before, after)
+		for i, value := range given {
+			if after := jsonText(t, value); after != before[i] {
+				rt.Fatalf("what the editor was given was %s and is %s", before[i], after)
+			}
 		}
 	})
+}
+
+// What the editor has copied changes its place when an element before it goes.
+func TestEditorKnowsItsCopiesAfterARemoval(t *testing.T) {
+	const components = `{"list":[0,{"a":1},{"a":2}]}`
+	ed := editorOf(t, components)
+	shared := ed.head.Components
+	for _, edit := range []struct{ kind, path string }{{"set", "list.1.a"}, {"remove", "list.0"}, {"set", "list.1.a"}} {
+		if err := tryEdit(ed, edit.kind, pathOf(t, edit.path), "7", false, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := jsonText(t, ed.head.Components); got != `{"list":[{"a":7},{"a":7}]}` {
+		t.Errorf("components are %s", got)
+	}
+	if got := jsonText(t, shared); got != components {
+		t.Errorf("the shared head is now %s", got)
+	}
 }
 
 // oracleEdit sets or removes one value in a copy of everything on the way, or says
@@ -104,23 +125,25 @@ func drawPath(rt *rapid.T) operation.Path {
 }
 
 func drawValue(rt *rapid.T, depth int) any {
-	switch rapid.IntRange(0, 3+2*min(depth, 1)).Draw(rt, "type") {
+	if depth > 0 && rapid.IntRange(0, 3).Draw(rt, "container") > 0 {
+		if rapid.Bool().Draw(rt, "object") {
+			return drawObject(rt, depth)
+		}
+		list := []any{}
+		for range rapid.IntRange(0, 3).Draw(rt, "elements") {
+			list = append(list, drawValue(rt, depth-1))
+		}
+		return list
+	}
+	switch rapid.IntRange(0, 3).Draw(rt, "type") {
 	case 0:
 		return nil
 	case 1:
 		return json.Number(strconv.Itoa(rapid.Int().Draw(rt, "number")))
 	case 2:
 		return rapid.String().Draw(rt, "string")
-	case 3:
-		return rapid.Bool().Draw(rt, "boolean")
-	case 4:
-		return drawObject(rt, depth)
 	}
-	list := []any{}
-	for range rapid.IntRange(0, 3).Draw(rt, "elements") {
-		list = append(list, drawValue(rt, depth-1))
-	}
-	return list
+	return rapid.Bool().Draw(rt, "boolean")
 }
 
 func drawObject(rt *rapid.T, depth int) map[string]any {

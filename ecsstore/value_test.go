@@ -236,6 +236,15 @@ func wantMeasured(t *testing.T, value any) {
 	}
 }
 
+func TestDepthIsThatOfTheDeepestValue(t *testing.T) {
+	for text, want := range map[string]int{`1`: 0, `{}`: 1, `[[],[[]],[]]`: 3, `{"a":{"b":[1]},"c":[]}`: 3} {
+		var m measure
+		if m.value(jsonValue(t, text), 0); m.depth != want {
+			t.Errorf("%s nests %d deep, want %d", text, m.depth, want)
+		}
+	}
+}
+
 func TestHeadSizeIsABound(t *testing.T) {
 	w := busy(t, 20)
 	w.must(operation.CreateEntity, "pump", `{"type":"pump","components":{"<a>":{"b":1}},"name":"<pump>"}`)

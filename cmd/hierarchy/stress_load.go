@@ -170,7 +170,9 @@ func (l *load) repeat(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			l.repeatOnce()
+			if l.js.Conn().IsConnected() {
+				l.repeatOnce()
+			}
 		case <-ctx.Done():
 			return
 		}

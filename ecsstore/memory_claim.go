@@ -1,0 +1,121 @@
+package ecsstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+// Claim makes owner the owner of a partition, as [JetStream.Claim] does.
+func (m *Memory) Claim(ctx context.Context, partition int, owner string, epoch uint64) (Claim, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var c Claim
+	var err error
+	if c.Expect, err = m.last(m.space.Fence(partition), &c.Fence); err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
+	}
+	if epoch > 0 && c.Fence.Epoch != epoch {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w: %s", partition, ErrLost, c.Fence.Owner)
+	}
+	if err := checkCursor(m.space.OpsStream(), partition, c.Fence.Cursor, m.ops.state()); err != nil {
+		return Claim{}, err
+	}
+	c.Unclean = c.Fence.Unclean()
+	waits := len(m.ops.list(m.space.Submitted(partition), c.Fence.Cursor+1)) > 0
+	c.Fence = c.Fence.Claimed(partition, owner)
+	if !waits {
+		c.Fence.Crashes = 0
+	}
+	if c.Expect, err = m.writeFence(ctx, CallClaim, &c.Fence, c.Expect); err == nil {
+		err = m.replay(&c)
+	}
+	if err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
+	}
+	return c, nil
+}
+
+// Release tells the next owner that this one let go in good order. expect is the
+// fence's sequence.
+func (m *Memory) Release(ctx context.Context, fence operation.Fence, expect uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fence.Released = true
+	if _, err := m.writeFence(ctx, CallRelease, &fence, expect); err != nil {
+		return fmt.Errorf("releasing partition %d: %w", fence.Partition, err)
+	}
+	return nil
+}
+
+func (m *Memory) writeFence(ctx context.Context, call Call, f *operation.Fence, expect uint64) (uint64, error) {
+	msg, err := fenceAlone(m.space, f, expect)
+	if err != nil {
+		return 0, err
+	}
+	return m.publish(ctx, call, []message{msg})
+}
+
+// replay reads what the partition left in the store.
+func (m *Memory) replay(c *Claim) error {
+	for _, msg := range m.store.list(m.space.Records(c.Fence.Partition), 0) {
+		if err := c.remember(msg.Data); err != nil {
+			return err
+		}
+	}
+	if c.Fence.Chain == "" {
+		return nil
+	}
+	var book ledger
+	for _, msg := range m.store.list(m.space.Window(c.Fence.Partition), c.Fence.Ledger) {
+		if err := book.read(c, msg.Data, msg.Sequence); err != nil {
+			return err
+		}
+	}
+	return book.end(c)
+}
+
+// Find looks an operation up, as [JetStream.Find] does.
+func (m *Memory) Find(ctx context.Context, ref operation.Ref, custom func(operation.Type) bool) (Found, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.read(ctx, CallFind); err != nil {
+		return Found{}, fmt.Errorf("looking up operation %s: %w", ref.ID, err)
+	}
+	partition := subjects.Partition(ref.Target, m.partitions)
+	fence, err := m.fence(partition)
+	if err != nil {
+		return Found{}, err
+	}
+	for _, msg := range m.ops.list(m.space.SubmittedTo(partition, ref.Target), fence.Cursor+1) {
+		if found := pending(m.space, msg.Subject, msg.Data, ref, custom); found.Status != "" {
+			return found, nil
+		}
+	}
+	var r operation.Record
+	if sequence, err := m.last(m.space.Record(partition, ref.ID), &r); err != nil || sequence > 0 {
+		return recorded(&r), err
+	}
+	return m.findDone(ref)
+}
+
+// findDone looks for a success in the target's history and completed events.
+func (m *Memory) findDone(ref operation.Ref) (Found, error) {
+	head, err := m.head(ref.Target)
+	if err != nil {
+		return Found{}, err
+	}
+	if head.Entity != nil {
+		if found := remembered(head.Entity, ref); found.Status != "" {
+			return found, nil
+		}
+	}
+	for _, msg := range m.store.list(m.space.Event(operation.CompletedEvent, ref.Target), 0) {
+		if found, err := completed(msg.Data, ref); err != nil || found.Status != "" {
+			return found, err
+		}
+	}
+	return Found{}, nil
+}
