@@ -50,7 +50,7 @@ func Connect(url string, opts ...nats.Option) (*nats.Conn, error) {
 // belongs to and is reported there.
 func logAsync(nc *nats.Conn, _ *nats.Subscription, err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
-		slog.Warn("connection to the broker", "name", nc.Opts.Name, "error", err)
+		slog.Warn("connection to the broker", slog.String("name", nc.Opts.Name), slog.Any("error", err))
 	}
 }
 

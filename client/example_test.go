@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"sync"
 	"time"
@@ -52,7 +51,7 @@ func system() (nc *nats.Conn, stop func()) {
 
 func check(err error) {
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 }
 
@@ -63,16 +62,16 @@ func ask(r client.Request) *operation.Operation {
 	return op
 }
 
-func valve(name string) client.Request {
+func valve() client.Request {
 	return client.Request{
-		Type: operation.CreateEntity, Target: name,
+		Type: operation.CreateEntity, Target: "valve-7",
 		Params: map[string]any{"type": "valve", "components": map[string]any{"position": 0}},
 	}
 }
 
-func position(name string, value any) client.Request {
+func position(value any) client.Request {
 	return client.Request{
-		Type: operation.ModifyField, Target: name, Params: map[string]any{"field": "position", "value": value},
+		Type: operation.ModifyField, Target: "valve-7", Params: map[string]any{"field": "position", "value": value},
 	}
 }
 
@@ -84,7 +83,7 @@ func Example() {
 
 	c, err := client.New(nc)
 	check(err)
-	for _, request := range []client.Request{valve("valve-7"), position("valve-7", 40)} {
+	for _, request := range []client.Request{valve(), position(40)} {
 		outcome, err := c.SubmitAndWait(ctx, ask(request))
 		check(err)
 		fmt.Println(request.Type, outcome.Status)
@@ -107,7 +106,7 @@ func ExampleClient_Submit() {
 
 	c, err := client.New(nc)
 	check(err)
-	op := ask(valve("valve-7"))
+	op := ask(valve())
 	for range 2 {
 		receipt, err := c.Submit(ctx, op)
 		switch {
@@ -132,9 +131,9 @@ func ExampleClient_SubmitAndWait() {
 
 	c, err := client.New(nc)
 	check(err)
-	_, err = c.SubmitAndWait(ctx, ask(valve("valve-7")))
+	_, err = c.SubmitAndWait(ctx, ask(valve()))
 	check(err)
-	outcome, err := c.SubmitAndWait(ctx, ask(position("valve-7", "half open")))
+	outcome, err := c.SubmitAndWait(ctx, ask(position("half open")))
 	check(err)
 	fmt.Println(outcome.Status, outcome.Reason)
 	// Output: rejected type_mismatch
@@ -149,9 +148,9 @@ func ExampleClient_Start() {
 
 	c, err := client.New(nc)
 	check(err)
-	_, err = c.SubmitAndWait(ctx, ask(valve("valve-7")))
+	_, err = c.SubmitAndWait(ctx, ask(valve()))
 	check(err)
-	scheduler, interlock := position("valve-7", 80), position("valve-7", 0)
+	scheduler, interlock := position(80), position(0)
 	interlock.Priority = operation.Critical
 	var sent []*client.Pending
 	for _, request := range []client.Request{scheduler, interlock} {
@@ -178,7 +177,7 @@ func ExampleClient_Cancel() {
 
 	c, err := client.New(nc)
 	check(err)
-	op := ask(valve("valve-7"))
+	op := ask(valve())
 	_, err = c.SubmitAndWait(ctx, op)
 	check(err)
 	answer, err := c.Cancel(ctx, op.Target, op.ID, "too late")
@@ -195,7 +194,7 @@ func ExampleClient_Watch() {
 
 	c, err := client.New(nc)
 	check(err)
-	before := ask(valve("valve-7"))
+	before := ask(valve())
 	_, err = c.SubmitAndWait(ctx, before)
 	check(err)
 	for event, err := range c.Watch(ctx, client.Filter{Entity: "valve-7", Since: before.CreatedAt}) {

@@ -74,7 +74,7 @@ func (r Request) params() (json.RawMessage, error) {
 		return body, err
 	}
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
+	if json.Unmarshal(body, &fields) != nil || fields == nil {
 		return body, nil // the operation's own check will say what is wrong with it
 	}
 	changed := r.nameParent(fields)
@@ -89,7 +89,7 @@ func (r Request) params() (json.RawMessage, error) {
 }
 
 // nameParent turns a name in parent_id into an id.
-func (r Request) nameParent(fields map[string]json.RawMessage) bool {
+func (Request) nameParent(fields map[string]json.RawMessage) bool {
 	var parent string
 	if err := json.Unmarshal(fields["parent_id"], &parent); err != nil || !isName(parent) {
 		return false

@@ -153,7 +153,7 @@ func (w *wait) look() (answer, bool, error) {
 		case w.ctx.Err() != nil, errors.Is(err, ecsstore.ErrNotInitialized):
 			return answer{}, false, err
 		case err != nil:
-			return answer{}, false, nil //nolint:nilerr // as the comment says
+			return answer{}, false, nil
 		}
 		if a, err := newAnswer(stored.Kind, stored.Body); err == nil && a.is(w.id) {
 			return a, true, nil

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -138,7 +139,7 @@ func (d *draft) lost(r *operation.Record, c *operation.Contender, first *operati
 	loser.Role = operation.CarriedRole
 	loser.Losses++
 	l := d.lane(loser.Operation.Target)
-	l.carried = append(l.carried[:len(l.carried):len(l.carried)], &loser)
+	l.carried = append(slices.Clip(l.carried), &loser)
 	d.lanes[loser.Operation.Target] = l
 	d.write(&loser)
 	return nil

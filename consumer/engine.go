@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -326,9 +327,7 @@ func (e *engine) reload(got loaded) {
 	if e.found == nil {
 		e.found = map[operation.Ref]ecsstore.Found{}
 	}
-	for ref, found := range got.found {
-		e.found[ref] = found
-	}
+	maps.Copy(e.found, got.found)
 }
 
 // storeTimeout bounds one exchange with the broker.

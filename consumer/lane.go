@@ -77,12 +77,12 @@ type alarm struct {
 // lane itself knows.
 type alarms []alarm
 
-func (a alarms) Len() int           { return len(a) }
+func (a alarms) Len() int           { return len(a) } //nolint:recvcheck // heap.Interface wants both
 func (a alarms) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
 func (a alarms) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
 
 // Push implements [heap.Interface].
-func (a *alarms) Push(x any) { *a = append(*a, x.(alarm)) } //nolint:errcheck // only alarms are pushed
+func (a *alarms) Push(x any) { *a = append(*a, x.(alarm)) }
 
 // Pop implements [heap.Interface].
 func (a *alarms) Pop() any {
@@ -98,7 +98,7 @@ func (a *alarms) add(at time.Time, entity uuid.UUID) { heap.Push(a, alarm{at: at
 func (a *alarms) take(now time.Time) []uuid.UUID {
 	var out []uuid.UUID
 	for len(*a) > 0 && !(*a)[0].at.After(now) {
-		out = append(out, heap.Pop(a).(alarm).entity) //nolint:errcheck // only alarms are pushed
+		out = append(out, heap.Pop(a).(alarm).entity)
 	}
 	return out
 }

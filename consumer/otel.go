@@ -72,7 +72,7 @@ func newTelemetry(provider metric.MeterProvider) (*telemetry, error) {
 		latency:           m.seconds("hierarchy.operation.duration", "time from the broker's receipt to the end of an operation", secondBuckets),
 		commit:            m.seconds("hierarchy.commit.duration", "time to store a commit", secondBuckets),
 		labels:            map[label]metric.MeasurementOption{},
-		ctx:               context.Background(),
+		ctx:               context.Background(), //nolint:forbidigo // figures belong to no request
 	}
 	var err error
 	t.commitMessages, err = m.meter.Int64Histogram("hierarchy.commit.messages",

@@ -57,6 +57,9 @@ func (w *Worker) Stats() Stats { return w.stats.snapshot() }
 // the streams cannot be used or the connection is closed.
 func (w *Worker) Run(ctx context.Context) error {
 	store, err := ecsstore.NewJetStream(ctx, w.js, w.cfg.Space)
+	if ctx.Err() != nil {
+		return nil // stopped before it began
+	}
 	if err != nil {
 		return fmt.Errorf("starting worker %s: %w", w.cfg.Name, err)
 	}
@@ -74,7 +77,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := w.work(ctx, store); err != nil {
+	if err := w.work(ctx, store); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("worker %s: %w", w.cfg.Name, err)
 	}
 	if err := context.Cause(ctx); errors.Is(err, ErrClosed) {

@@ -35,7 +35,7 @@ type Execution struct {
 // runs the transaction loads them and runs it again.
 type MissingError struct{ Entities []uuid.UUID }
 
-func (e *MissingError) Error() string { return "entities not loaded" }
+func (*MissingError) Error() string { return "entities not loaded" }
 
 // Peek returns the head of an entity as the transaction sees it, nil if there is
 // none or it is not loaded. Unlike [Txn.Entity] it leaves no trace: the commit does

@@ -89,7 +89,7 @@ func (cfg *brokerConfig) options() (*server.Options, error) {
 
 // portFree finds out before the broker does, which would not say it in one line.
 func (cfg *brokerConfig) portFree() error {
-	probe, err := net.Listen("tcp", cfg.listen)
+	probe, err := net.Listen("tcp", cfg.listen) //nolint:noctx // it returns at once
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("listening on %s: the port is in use; use the broker there with --server nats://%s, or another port with --listen",
 			cfg.listen, cfg.listen)
@@ -189,7 +189,7 @@ func (b *brokerLog) await(srv *server.Server) error {
 	}
 }
 
-func (b *brokerLog) say(level func(string, ...any), format string, args []any) {
+func (*brokerLog) say(level func(string, ...any), format string, args []any) {
 	level(fmt.Sprintf(format, args...), "from", "broker")
 }
 

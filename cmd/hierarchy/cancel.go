@@ -45,11 +45,12 @@ func (a *app) cancel(cmd *cobra.Command, op, target, reason string) error {
 	if err != nil {
 		return err
 	}
-	if a.global.json {
+	switch {
+	case a.global.json:
 		err = a.writeJSON(answer)
-	} else if answer.Cancelled {
+	case answer.Cancelled:
 		a.printf("cancelled: operation %s on %s", answer.OpID, target)
-	} else {
+	default:
 		a.printf("refused: operation %s on %s is %s", answer.OpID, target, cmp.Or(string(answer.Status), "unknown"))
 	}
 	switch {

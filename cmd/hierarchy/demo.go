@@ -73,8 +73,9 @@ func demo(ctx context.Context, c *client.Client, log *slog.Logger) error {
 	if err := build(ctx, c); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("building the demo's plant: %w", err)
 	}
-	log.Info("the demo commands a plant",
-		"critical", "interlock", "high", "operator", "normal", "scheduler", "low", "maintenance")
+	log.InfoContext(ctx, "the demo commands a plant",
+		slog.String("critical", "interlock"), slog.String("high", "operator"),
+		slog.String("normal", "scheduler"), slog.String("low", "maintenance"))
 	tick := time.NewTicker(demoTick)
 	defer tick.Stop()
 	for {
@@ -84,7 +85,7 @@ func demo(ctx context.Context, c *client.Client, log *slog.Logger) error {
 			return nil
 		}
 		if err := shift(ctx, c); err != nil && ctx.Err() == nil {
-			log.Warn("the demo could not submit an operation", "error", err)
+			log.WarnContext(ctx, "the demo could not submit an operation", slog.Any("error", err))
 		}
 	}
 }

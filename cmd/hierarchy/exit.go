@@ -72,7 +72,7 @@ func codeOf(err error) int {
 }
 
 // remedy says what to do about an error that does not say so itself.
-func (a *app) remedy(err error) string {
+func (*app) remedy(err error) string {
 	switch {
 	case errors.Is(err, nats.ErrNoServers):
 		return "; is a broker running there? start one with: hierarchy run"

@@ -63,7 +63,7 @@ func readOps(path string, in io.Reader, salt string, check func(*operation.Opera
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close() //nolint:errcheck // it was only read
+		defer file.Close()
 		in = file
 	}
 	var out []fileOp

@@ -59,12 +59,12 @@ func newRoot(a *app) *cobra.Command {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
+	root.SetFlagErrorFunc(usage)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	a.addGlobals(root)
 	for _, command := range []func(*app) *cobra.Command{
 		newRun, newInit, newSubmit, newCancel, newWatch, newGet, newHistory, newTree, newStatus, newExplain,
-		newStress, newBench,
+		newStress, newBench, newDemo, newHealthcheck,
 	} {
 		root.AddCommand(command(a))
 	}

@@ -45,6 +45,7 @@ type runConfig struct {
 	worker   consumer.Config
 	settings ecsstore.Settings
 	demo     bool
+	systems  systems
 }
 
 // embeddedRetention is how long the embedded broker keeps events.
@@ -69,6 +70,7 @@ func newRun(a *app) *cobra.Command {
 	brokerFlags(flags, &cfg.broker)
 	streamFlags(flags, &cfg.settings, "of a new embedded store: ")
 	workerFlags(flags, &cfg.worker)
+	systemFlags(flags, &cfg.systems)
 	return cmd
 }
 
@@ -131,7 +133,7 @@ func (a *app) runHere(ctx context.Context, cfg runConfig, partitionsGiven bool) 
 		cfg.broker.store = stateDir()
 	}
 	if cfg.broker.sync == syncInterval {
-		cfg.worker.Logger.Warn("acknowledged operations can be lost when the power fails: --sync interval")
+		cfg.worker.Logger.WarnContext(ctx, "acknowledged operations can be lost when the power fails: --sync interval")
 	}
 	b, err := startBroker(cfg.broker)
 	if err != nil {
@@ -148,7 +150,7 @@ func (a *app) runHere(ctx context.Context, cfg runConfig, partitionsGiven bool) 
 	if err := openStore(bounded, nc, cfg, partitionsGiven); err != nil {
 		return err
 	}
-	cfg.worker.Logger.Info("broker listens", "url", b.URL(), "store", b.store)
+	cfg.worker.Logger.InfoContext(ctx, "broker listens", slog.String("url", b.URL()), slog.String("store", b.store))
 	return a.work(ctx, nc, cfg)
 }
 
@@ -184,12 +186,13 @@ func openStore(ctx context.Context, nc *nats.Conn, cfg runConfig, partitionsGive
 
 // work runs the worker until ctx is done, and the demo beside it.
 func (a *app) work(ctx context.Context, nc *nats.Conn, cfg runConfig) error {
+	cfg.worker.Slow = cfg.systems.over(nc)
 	worker, err := consumer.New(nc, cfg.worker)
 	if err != nil {
 		return err
 	}
-	cfg.worker.Logger.Info("worker starts", "name", cfg.worker.Name, "broker", nc.ConnectedUrlRedacted())
-	defer func() { cfg.worker.Logger.Info("worker has ended", "name", cfg.worker.Name) }()
+	cfg.worker.Logger.InfoContext(ctx, "worker starts", slog.String("name", cfg.worker.Name), slog.String("broker", nc.ConnectedUrlRedacted()))
+	defer func() { cfg.worker.Logger.InfoContext(ctx, "worker has ended", slog.String("name", cfg.worker.Name)) }()
 	if !cfg.demo {
 		return worker.Run(ctx)
 	}
@@ -211,7 +214,7 @@ func (a *app) logger() *slog.Logger {
 		level = slog.LevelDebug
 	}
 	if terminal(a.err) && os.Getenv("NO_COLOR") == "" {
-		return slog.New(tint.NewHandler(a.err, &tint.Options{Level: level, TimeFormat: "15:04:05.000"}))
+		return slog.New(tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: "15:04:05.000"}))
 	}
 	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
 }

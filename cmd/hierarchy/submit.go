@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -165,9 +166,7 @@ func (f *submitFlags) allParams() (map[string]any, error) {
 		}
 	}
 	others, err := assignments("--param", f.params)
-	for name, value := range others {
-		params[name] = value
-	}
+	maps.Copy(params, others)
 	return params, err
 }
 

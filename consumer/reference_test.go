@@ -1,0 +1,226 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/internal/natstest"
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+func TestB1_CriticalWinsOfFour(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		var ops []operation.Operation
+		for _, p := range operation.Priorities() {
+			ops = append(ops, modify(valve, p, "7"))
+		}
+		w.submit(ops...)
+		after(time.Second)
+		w.wants(completed, ops[3])
+		w.wants("lost_conflict", ops[:3]...)
+		got := w.outcomes()
+		for _, o := range ops[:3] {
+			if winner := got[o.ID].detail.Winner; winner != ops[3].ID {
+				t.Errorf("%s lost to %s", w.name(o.ID), w.name(winner))
+			}
+		}
+	})
+}
+
+func TestB6_ChildInheritsFromItsCriticalParent(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		ids := w.made("valve-1", "tank-1")
+		parent := modify(ids[1], operation.Critical, "1")
+		child := under(parent, modify(ids[0], operation.Low, "2"))
+		rival := modify(ids[0], operation.High, "3")
+		w.submit(parent)
+		after(time.Second)
+		w.submit(rival, child)
+		after(time.Second)
+		w.wants(completed, parent, child)
+		w.wants("lost_conflict", rival)
+		if got := w.of(operation.CompletedEvent, child)[0].detail.EffectivePriority; got != operation.Critical {
+			t.Errorf("effective priority %s, want critical", got)
+		}
+	})
+}
+
+func TestB7_ChainOfThree(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		ids := w.made("valve-1", "valve-2", "valve-3")
+		first := modify(ids[0], operation.High, "1")
+		second := under(first, modify(ids[1], operation.Normal, "2"))
+		third := under(second, modify(ids[2], operation.Normal, "3"))
+		w.submit(first, second, third)
+		after(time.Second)
+		w.wants(completed, first, second, third)
+		for _, o := range []operation.Operation{first, second, third} {
+			if got := w.of(operation.CompletedEvent, o)[0].detail.EffectivePriority; got != operation.High {
+				t.Errorf("%s: effective priority %s, want high", w.name(o.ID), got)
+			}
+		}
+	})
+}
+
+func TestE4_TheEarlierOfTwoEqualsWins(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		now := time.Now().UTC()
+		later, earlier := modify(valve, operation.Normal, "1"), modify(valve, operation.Normal, "2")
+		later.CreatedAt, earlier.CreatedAt = now, now.Add(-time.Microsecond)
+		w.submit(later, earlier)
+		after(time.Second)
+		w.wants(completed, earlier)
+		w.wants("lost_conflict", later)
+	})
+}
+
+func TestE7_GrandparentLendsItsPriority(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		ids := w.made("valve-1", "valve-2", "valve-3")
+		grandparent := modify(ids[0], operation.High, "1")
+		parent := under(grandparent, modify(ids[1], operation.Low, "2"))
+		self := under(parent, modify(ids[2], operation.Low, "3"))
+		w.submit(grandparent)
+		after(time.Second)
+		w.submit(parent)
+		after(time.Second)
+		w.submit(self)
+		after(time.Second)
+		w.wants(completed, self)
+		if got := w.of(operation.CompletedEvent, self)[0].detail.EffectivePriority; got != operation.High {
+			t.Errorf("effective priority %s, want high", got)
+		}
+	})
+}
+
+// batches submits n batches of three to eight operations on one entity, priorities
+// cycling, each in a window of its own, and returns them.
+func batches(w *world, target uuid.UUID, n int) [][]operation.Operation {
+	var out [][]operation.Operation
+	for i := range n {
+		var batch []operation.Operation
+		for j := range 3 + i%6 {
+			batch = append(batch, count(target, operation.Priorities()[j%4]))
+		}
+		w.submit(batch...)
+		after(100 * time.Millisecond)
+		out = append(out, batch)
+	}
+	return out
+}
+
+func TestD1_OneWinnerPerBatch(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		all := batches(w, valve, 24)
+		got := w.outcomes()
+		for i, batch := range all {
+			won := 0
+			for _, o := range batch {
+				if got[o.ID].kind == operation.CompletedEvent {
+					won++
+				}
+			}
+			if won != 1 {
+				t.Errorf("batch %d: %d winners of %d", i, won, len(batch))
+			}
+		}
+		conflicts := 0
+		for _, e := range w.events() {
+			if e.kind == operation.ConflictEvent {
+				conflicts++
+			}
+		}
+		if conflicts != len(all) {
+			t.Errorf("%d conflicts in %d batches", conflicts, len(all))
+		}
+	})
+}
+
+func TestD3_TheHighestOfTheBatchWins(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		for _, batch := range batches(w, valve, 12) {
+			best := min(len(batch), 4) - 1 // high of three, critical of more
+			w.wants(completed, batch[best])
+		}
+	})
+}
+
+func TestD5_VersionsAddUp(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		ids := w.made("valve-1", "valve-2", "valve-3")
+		want := len(ids)
+		for i := range 30 {
+			target, p := ids[i%3], operation.Normal
+			for _, o := range []operation.Operation{
+				op(operation.VersionEntity, target, p, `{}`), count(target, p), modify(target, p, fmt.Sprint(i)),
+				borrow(target, ids[(i+1)%3], p), op(operation.PromoteToRoot, target, p, `{}`), op(operation.DetachEntity, target, p, `{}`),
+			} {
+				w.submit(o)
+				after(50 * time.Millisecond)
+				w.wants(completed, o)
+			}
+			want += 2
+		}
+		if got := len(w.stored(w.space.AllVersions())); got != want {
+			t.Errorf("%d versions, want %d", got, want)
+		}
+	})
+}
+
+func TestD6_AddsAddUp(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		ids := w.made("valve-1", "valve-2")
+		for _, o := range []operation.Operation{
+			count(ids[0], operation.Normal), count(ids[0], operation.Normal),
+			borrow(ids[0], ids[1], operation.Normal),
+		} {
+			w.submit(o)
+			after(50 * time.Millisecond)
+			w.wants(completed, o)
+		}
+		if got := w.field(ids[0], "counter"); got != "2" {
+			t.Errorf("counter is %s, want 2", got)
+		}
+		if got := w.head(ids[0]).VersionCount; got != 3 {
+			t.Errorf("%d versions, want 3: the entity's and two updates'", got)
+		}
+	})
+}
+
+func TestX1_ManyOperationsOnThreeTargets(t *testing.T) {
+	outside(t, 4, func(w *world) {
+		c := w.ready()
+		ids := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
+		for _, id := range ids {
+			w.send(create(id))
+		}
+		natstest.Await(t, "the targets", func(context.Context) bool { return c.Stats().Succeeded == len(ids) })
+		const n = 30_000
+		for i := range n {
+			w.send(count(ids[i/100%3], operation.Priorities()[i%4]))
+		}
+		ended := func() int { st := c.Stats(); return st.Succeeded + st.Rejected[operation.LostConflict] }
+		natstest.Await(t, "the end", func(context.Context) bool { return ended() >= n+len(ids) })
+		st := c.Stats()
+		if ended() != n+len(ids) || st.Failed != 0 {
+			t.Errorf("%d ended and %d failed of %d", ended(), st.Failed, n+len(ids))
+		}
+	})
+}

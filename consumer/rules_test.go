@@ -1,0 +1,206 @@
+package consumer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+func TestB2_ARunningExecutionIsNotInterrupted(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		valve := w.made("valve-1")[0]
+		low := slow(valve, operation.Low, script{Take: "100ms"})
+		critical := modify(valve, operation.Critical, "7")
+		w.submit(low)
+		after(50 * time.Millisecond)
+		w.submit(critical)
+		after(time.Second)
+		w.wants(completed, low, critical)
+		if n := c.Stats().ExecutingProtections; n != 1 {
+			t.Errorf("executing protections %d, want 1", n)
+		}
+	})
+}
+
+func TestB3_GraceHoldsTheCriticalOff(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready(func(cfg *Config) { cfg.RetryBase = time.Second })
+		valve := w.made("valve-1")[0]
+		low := slow(valve, operation.Low, script{Take: "1ms", Fail: 1})
+		critical := modify(valve, operation.Critical, "7")
+		w.submit(low)
+		after(30 * time.Millisecond)
+		w.submit(critical)
+		after(30 * time.Millisecond)
+		if _, ended := w.outcomes()[critical.ID]; ended {
+			t.Error("the critical did not wait for the end of the grace period")
+		}
+		after(5 * time.Second)
+		w.wants("preempted", low)
+		w.wants(completed, critical)
+		if n := c.Stats().GracePeriodSaves; n != 1 {
+			t.Errorf("grace period saves %d, want 1", n)
+		}
+	})
+}
+
+func TestB4_ARetrySucceeds(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		o := slow(valve, operation.Normal, script{Take: "1ms", Fail: 1})
+		w.submit(o)
+		after(5 * time.Second)
+		w.wants(completed, o)
+		if again := w.of(operation.RetryEvent, o); len(again) != 1 || again[0].detail.RetryCount != 1 {
+			t.Errorf("retries %+v, want one", again)
+		}
+	})
+}
+
+func TestE10_GivesUpAfterFourAttempts(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		o := slow(valve, operation.Normal, script{Fail: 10})
+		w.submit(o)
+		after(10 * time.Second)
+		w.wants("max_retries_exceeded", o)
+		if n := w.lab.attempts(o); n != 4 {
+			t.Errorf("%d attempts, want 4", n)
+		}
+		for i, e := range w.of(operation.RetryEvent, o) {
+			want := float64(int(100) << i)
+			if got := e.detail.BackoffMS; got < 0.8*want || got > 1.2*want {
+				t.Errorf("retry %d after %v ms, want about %v", i+1, got, want)
+			}
+		}
+	})
+}
+
+func TestE11_NoRetriesNoSecondAttempt(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		o := retries(0, slow(valve, operation.Normal, script{Fail: 1}))
+		w.submit(o)
+		after(5 * time.Second)
+		w.wants("max_retries_exceeded", o)
+		if n := w.lab.attempts(o); n != 1 {
+			t.Errorf("%d attempts, want 1", n)
+		}
+	})
+}
+
+func TestR9_TheSameOperationAgain(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		valve := w.made("valve-1")[0]
+		o := modify(valve, operation.Normal, "7")
+		w.submit(o, o)
+		after(time.Second)
+		w.submit(o)
+		after(time.Second)
+		c.stop()
+		w.ready()
+		w.submit(o)
+		after(time.Second)
+		w.wants(completed, o)
+		other := o
+		other.Params = modify(valve, operation.Normal, "8").Params
+		w.publish(w.space.Submit(other.Priority, other.Target), encoded(t, &other))
+		after(time.Second)
+		if dead := w.dead(); len(dead) != 1 {
+			t.Errorf("dead letters %q, want one", dead)
+		}
+		if got := w.field(valve, "counter"); got != "7" {
+			t.Errorf("counter is %s, want 7", got)
+		}
+	})
+}
+
+func encoded(t *testing.T, o *operation.Operation) []byte {
+	t.Helper()
+	body, err := o.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func TestR12_ARetrySurvivesTheWorkersDeath(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		valve := w.made("valve-1")[0]
+		o := modify(w.entity("valve-2"), operation.Normal, "7") // the target is not there yet
+		w.submit(o)
+		after(50 * time.Millisecond)
+		if len(w.records()) != 1 {
+			t.Errorf("records %v, want the waiting operation's", w.records())
+		}
+		c.die()
+		w.ready()
+		w.send(create(o.Target))
+		after(10 * time.Second)
+		if _, ended := w.outcomes()[o.ID]; !ended {
+			t.Error("the operation was lost")
+		}
+		w.submit(attach(valve, o.Target, operation.Normal))
+		after(time.Second)
+	})
+}
+
+func TestR15_ExpiredWhenItsTurnComes(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		holder := slow(valve, operation.Low, script{Take: "2s"})
+		o := expiring(time.Second, modify(valve, operation.High, "7"))
+		w.submit(holder)
+		after(100 * time.Millisecond)
+		w.submit(o)
+		after(10 * time.Second)
+		w.wants(completed, holder)
+		w.wants("expired", o)
+	})
+}
+
+func TestR17_CancelWhatWaits(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		holder := slow(valve, operation.Low, script{Take: "2s"})
+		next := modify(valve, operation.High, "7")
+		w.submit(holder)
+		after(100 * time.Millisecond)
+		w.submit(next)
+		after(100 * time.Millisecond)
+		id := w.cancel(next)
+		w.cancel(holder)
+		after(10 * time.Second)
+		w.wants(completed, holder)
+		w.wants("cancelled", next)
+		if got := w.of(operation.CancelledEvent, next); len(got) != 1 || got[0].detail.CancelID != id {
+			t.Errorf("cancelled %+v, want one by %s", got, id)
+		}
+		if got := w.of(operation.CancelRefusedEvent, holder); len(got) != 1 || got[0].detail.Status != operation.Executing {
+			t.Errorf("refused %+v, want one of an executing operation", got)
+		}
+	})
+}
+
+func TestR5_ACarriedLoserWinsLater(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		loser, winner := carry(modify(valve, operation.Low, "1")), modify(valve, operation.High, "2")
+		w.submit(loser, winner)
+		after(time.Second)
+		w.wants(completed, loser, winner)
+		if got := w.field(valve, "counter"); got != "1" {
+			t.Errorf("counter is %s, want 1", got)
+		}
+	})
+}

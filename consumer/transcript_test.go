@@ -1,0 +1,118 @@
+package consumer
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+var update = flag.Bool("update", false, "write testdata/*.golden anew")
+
+// A transcript has a line for each event, with the time since the world was ready:
+//
+//	+10ms started valve-1 low#1 attempt 1
+//	+10ms retry valve-1 low#1 1/3 in 100ms (target_not_found)
+//	+~110ms started valve-1 low#1 attempt 2
+//
+// Delays before a retry are random; a transcript has the one they vary around, and
+// marks the times that follow from it with a wave.
+
+// golden compares the transcript of the world so far with testdata/<name>.golden.
+func (w *world) golden(name string) {
+	w.t.Helper()
+	var lines []string
+	shown := map[time.Time]string{} // of times that follow from a delay
+	for _, e := range w.events() {
+		if e.Time.Before(w.zero) {
+			continue
+		}
+		at := shown[e.Time]
+		if at == "" {
+			at = e.Time.Sub(w.zero).String()
+		}
+		if e.kind == operation.RetryEvent && e.detail.BackoffMS > 0 {
+			shown[e.detail.Due] = "~" + (e.Time.Sub(w.zero) + w.usual(e)).String()
+		}
+		lines = append(lines, fmt.Sprintf("+%s %s %s\n", at, e.kind, w.tell(e)))
+	}
+	w.compare(name, strings.Join(lines, ""))
+}
+
+// compare compares text with testdata/<name>.golden.
+func (w *world) compare(name, text string) {
+	w.t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		w.t.Errorf("%s (- want, + got):\n%s", file, diff)
+	}
+}
+
+// usual returns the delay that the one of a retry event varies around (rule R12).
+func (w *world) usual(e told) time.Duration {
+	return min(w.cfg.RetryBase<<(e.detail.RetryCount-1), w.cfg.RetryMax)
+}
+
+// tell tells an event in a line.
+func (w *world) tell(e told) string {
+	d := &e.detail
+	entity := w.name(uuid.MustParse(e.Subject))
+	who := entity + " " + w.name(d.OpID)
+	switch e.kind {
+	case operation.StartedEvent:
+		return fmt.Sprintf("%s attempt %d", who, d.Attempt)
+	case operation.CompletedEvent:
+		return fmt.Sprintf("%s version %d revision %d", who, d.Version, d.Revision)
+	case operation.FailedEvent:
+		return fmt.Sprintf("%s attempt %d (%s)", who, d.Attempt, d.Reason)
+	case operation.RetryEvent:
+		delay := time.Duration(0)
+		if d.BackoffMS > 0 {
+			delay = w.usual(e)
+		}
+		return fmt.Sprintf("%s %d/%d in %s (%s)", who, d.RetryCount, d.MaxRetries, delay, d.Reason)
+	case operation.RejectedEvent:
+		if d.Winner != uuid.Nil {
+			return fmt.Sprintf("%s %s to %s (%s)", who, d.Reason, w.name(d.Winner), d.Outranked)
+		}
+		return fmt.Sprintf("%s %s", who, d.Reason)
+	case operation.CancelledEvent, operation.CancelRefusedEvent:
+		return strings.TrimSpace(fmt.Sprintf("%s %s", who, d.Status))
+	case operation.ConflictEvent:
+		return entity + w.verdicts(d.Contenders)
+	}
+	return "?"
+}
+
+func (w *world) verdicts(contenders []operation.Contender) string {
+	var out strings.Builder
+	for i, c := range contenders {
+		if i > 0 {
+			out.WriteString(",")
+		}
+		fmt.Fprintf(&out, " %s %s", w.name(c.OpID), c.Verdict)
+		if c.Losses > 0 {
+			fmt.Fprintf(&out, " after %d losses", c.Losses)
+		}
+		if c.Separator != "" {
+			fmt.Fprintf(&out, " by %s", c.Separator)
+		}
+	}
+	return out.String()
+}

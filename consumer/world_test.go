@@ -1,0 +1,178 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/internal/natstest"
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+func TestMain(m *testing.M) { natstest.Main(m) }
+
+// world is a broker with both streams, and workers on it. When its test ends, the
+// workers are stopped and all that is stored is checked; see conserve.
+type world struct {
+	t     *testing.T
+	s     *natstest.Server
+	js    jetstream.JetStream
+	space subjects.Space
+	read  *ecsstore.Reader
+	cfg   Config
+	zero  time.Time // what transcripts count from
+	crews []*crew
+	wrap  func(streams) streams // puts faults between a worker and its store; nil: none
+	lab   *lab
+
+	sent  []sent                            // all that was published, in order
+	names map[uuid.UUID]string              // what transcripts call entities and operations
+	count map[operation.Priority]int        // operations so far
+	ops   map[uuid.UUID]operation.Operation // those submitted, by id
+}
+
+// sent is a message that the operations stream took.
+type sent struct {
+	sequence uint64
+	subject  string
+	body     []byte
+}
+
+// crew is a worker that runs.
+type crew struct {
+	*Worker
+	stop func() // in good order
+	die  func() // like a crash: its connection is gone
+	kill func() // die, without waiting for the end
+}
+
+// bubble runs f in a world of virtual time.
+func bubble(t *testing.T, f func(w *world)) {
+	t.Helper()
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		w := newWorld(t, s, 4)
+		f(w)
+		w.finish()
+	})
+}
+
+// outside runs f in a world of real time.
+func outside(t *testing.T, partitions int, f func(w *world)) {
+	t.Helper()
+	w := newWorld(t, natstest.Start(t), partitions)
+	f(w)
+	w.finish()
+}
+
+func newWorld(t *testing.T, s *natstest.Server, partitions int) *world {
+	t.Helper()
+	w := &world{
+		t: t, s: s, js: s.JetStream(t), cfg: DefaultConfig(), lab: newLab(), zero: time.Now(),
+		names: map[uuid.UUID]string{}, count: map[operation.Priority]int{}, ops: map[uuid.UUID]operation.Operation{},
+	}
+	w.cfg.Logger = slog.New(slog.DiscardHandler)
+	if os.Getenv("HIERARCHY_DEBUG") != "" {
+		w.cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	w.cfg.Systems, w.cfg.Slow = w.lab.systems(), w.lab.slow()
+	settings := ecsstore.DefaultSettings()
+	settings.Storage, settings.Partitions = jetstream.MemoryStorage, partitions
+	settings.Retention = 1000 * time.Hour // nothing that conserve looks at may expire
+	if err := ecsstore.Init(t.Context(), w.js, w.space, settings); err != nil {
+		t.Fatal(err)
+	}
+	w.read = ecsstore.NewReader(w.js, w.space)
+	return w
+}
+
+// start starts a worker; change may alter its settings.
+func (w *world) start(change ...func(*Config)) *crew {
+	w.t.Helper()
+	cfg := w.cfg
+	cfg.Name = fmt.Sprintf("w%d", len(w.crews)+1)
+	for _, c := range change {
+		c(&cfg)
+	}
+	nc := w.s.Connect(w.t)
+	worker, err := New(nc, cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.run(ctx, worker) }()
+	wait := sync.OnceFunc(func() {
+		if err := <-done; err != nil && !errors.Is(err, ErrClosed) && nc.IsConnected() {
+			w.t.Errorf("worker %s: %v", cfg.Name, err)
+		}
+	})
+	c := &crew{Worker: worker}
+	c.kill = func() { nc.Close(); cancel() }
+	c.die = func() { c.kill(); wait() }
+	c.stop = func() { cancel(); wait() }
+	w.crews = append(w.crews, c)
+	w.t.Cleanup(c.stop)
+	return c
+}
+
+func (w *world) run(ctx context.Context, worker *Worker) error {
+	if w.wrap == nil {
+		return worker.Run(ctx)
+	}
+	store, err := ecsstore.NewJetStream(ctx, worker.js, worker.cfg.Space)
+	if err != nil {
+		return err
+	}
+	return worker.work(ctx, w.wrap(store))
+}
+
+// ready starts a worker that has every partition.
+func (w *world) ready(change ...func(*Config)) *crew {
+	w.t.Helper()
+	c := w.start(change...)
+	w.settled(c)
+	return c
+}
+
+// settled waits until the workers own all partitions between them.
+func (w *world) settled(crews ...*crew) {
+	w.t.Helper()
+	natstest.Await(w.t, "all partitions to be owned", func(context.Context) bool {
+		n := 0
+		for _, c := range crews {
+			n += len(c.Stats().Partitions)
+		}
+		return n == w.partitions()
+	})
+}
+
+func (w *world) partitions() int {
+	w.t.Helper()
+	n, err := ecsstore.Partitions(w.t.Context(), w.js, w.space)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// finish stops the workers and checks what they have left.
+func (w *world) finish() {
+	w.t.Helper()
+	for _, c := range w.crews {
+		c.stop()
+	}
+	w.conserve()
+}
+
+// after lets virtual time pass.
+func after(d time.Duration) { natstest.Advance(d) }
