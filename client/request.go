@@ -75,7 +75,7 @@ func (r Request) params() (json.RawMessage, error) {
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil || fields == nil {
-		return body, nil // the operation's own check will say what is wrong with it
+		return body, nil //nolint:nilerr // the operation's own check will say what is wrong with it
 	}
 	changed := r.nameParent(fields)
 	if r.Type == operation.CreateEntity && fields["name"] == nil && isName(r.Target) {

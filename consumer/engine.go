@@ -277,7 +277,7 @@ func (e *engine) ready(now time.Time) []*partition {
 
 // plan plans the round. It reports whether something has to be loaded first: then
 // all of the round is planned again, which costs little since planning is pure.
-func (e *engine) plan(r *round, ready []*partition) (lacking bool, err error) {
+func (*engine) plan(r *round, ready []*partition) (lacking bool, err error) {
 	for _, p := range ready {
 		more, err := r.add(p)
 		if err != nil && !missing(err) {

@@ -75,9 +75,9 @@ type alarm struct {
 
 // alarms is a heap of alarms, the earliest first. Entries may be out of date: the
 // lane itself knows.
-type alarms []alarm
+type alarms []alarm //nolint:recvcheck // heap.Interface wants both
 
-func (a alarms) Len() int           { return len(a) } //nolint:recvcheck // heap.Interface wants both
+func (a alarms) Len() int           { return len(a) }
 func (a alarms) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
 func (a alarms) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
 

@@ -213,7 +213,7 @@ func (s *stock) checkCounts() {
 			c.Rejected++
 		case operation.Cancelled:
 			c.Cancelled++
-		default:
+		case "", operation.Pending, operation.Executing, operation.Failed:
 			c.Live++
 		}
 		want[k.partition] = c

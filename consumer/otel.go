@@ -143,10 +143,15 @@ func (t *telemetry) decided(d *draft) {
 		counter metric.Int64Counter
 		n       int
 	}{
-		{t.dead, w.dead}, {t.duplicates, w.duplicates},
-		{t.started, w.started}, {t.failed, w.failed}, {t.retried, w.retried},
-		{t.detected, w.conflicts}, {t.resolvedConflicts, w.conflicts},
-		{t.saves, w.saves}, {t.protections, w.protections},
+		{t.dead, w.dead},
+		{t.duplicates, w.duplicates},
+		{t.started, w.started},
+		{t.failed, w.failed},
+		{t.retried, w.retried},
+		{t.detected, w.conflicts},
+		{t.resolvedConflicts, w.conflicts},
+		{t.saves, w.saves},
+		{t.protections, w.protections},
 	} {
 		if c.n > 0 {
 			c.counter.Add(t.ctx, int64(c.n))

@@ -18,6 +18,7 @@ func TestB2_ARunningExecutionIsNotInterrupted(t *testing.T) {
 		w.submit(critical)
 		after(time.Second)
 		w.wants(completed, low, critical)
+		w.golden("B2")
 		if n := c.Stats().ExecutingProtections; n != 1 {
 			t.Errorf("executing protections %d, want 1", n)
 		}
@@ -202,5 +203,23 @@ func TestR5_ACarriedLoserWinsLater(t *testing.T) {
 		if got := w.field(valve, "counter"); got != "1" {
 			t.Errorf("counter is %s, want 1", got)
 		}
+	})
+}
+
+func TestR16_AnOperationThatKillsItsWorkerEnds(t *testing.T) {
+	bubble(t, func(w *world) {
+		var c *crew
+		w.lab.dies(func() { c.kill() })
+		c = w.ready()
+		valve := w.made("valve-1")[0]
+		o := pure(valve, operation.Low, script{Kill: true})
+		w.submit(o)
+		for range 8 {
+			after(5 * time.Second)
+			c.die()
+			c = w.start()
+		}
+		after(5 * time.Second)
+		w.wants("poison", o)
 	})
 }

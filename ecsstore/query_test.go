@@ -124,8 +124,8 @@ func TestVersionsComeInOrder(t *testing.T) {
 	if want := []uint64{1, 2, 3}; !slices.Equal(got, want) {
 		t.Errorf("versions %v, want %v", got, want)
 	}
-	for version := range a.read.Versions(t.Context(), operation.EntityID("none")) {
-		t.Errorf("an entity without versions has %v", version)
+	for version, err := range a.read.Versions(t.Context(), operation.EntityID("none")) {
+		t.Errorf("an entity without versions has %v, %v", version, err)
 	}
 	if _, err := a.read.Version(t.Context(), one, 4); !errors.Is(err, ecsstore.ErrNotFound) {
 		t.Errorf("version 4: %v, want ErrNotFound", err)

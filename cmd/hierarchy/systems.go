@@ -21,7 +21,7 @@ func systemFlags(flags *pflag.FlagSet, s *systems) {
 }
 
 // Type implements pflag.Value.
-func (s *systems) Type() string { return "TYPE=SUBJECT" }
+func (*systems) Type() string { return "TYPE=SUBJECT" }
 
 func (s *systems) String() string {
 	var out []string
