@@ -25,17 +25,17 @@ type Cancellation struct {
 // the answer says so.
 func (c *Client) Cancel(ctx context.Context, target, op uuid.UUID, reason string) (Cancellation, error) {
 	request := operation.Cancel{ID: uuid.Must(uuid.NewV7()), OpID: op, Reason: reason}
-	w, err := c.wait(ctx, target, request.ID, c.space.Cancel(target))
-	if err == nil {
-		defer w.stop()
-		err = c.publishCancel(w.ctx, target, request)
-	}
+	w, err := c.wait(target, request.ID)
 	if err != nil {
+		return Cancellation{}, fmt.Errorf("cancelling operation %s: %w", op, explain(ctx, err))
+	}
+	defer w.stop()
+	if err := c.publishCancel(ctx, target, request); err != nil {
 		return Cancellation{}, fmt.Errorf("cancelling operation %s: %w", op, err)
 	}
-	a, err := w.answer(false)
+	a, err := w.answer(ctx, false)
 	if err != nil {
-		return Cancellation{}, fmt.Errorf("waiting for the answer to cancelling operation %s: %w", op, explain(w.ctx, err))
+		return Cancellation{}, fmt.Errorf("waiting for the answer to cancelling operation %s: %w", op, explain(ctx, err))
 	}
 	return Cancellation{
 		CancelID: request.ID, OpID: op, Event: a.event,
@@ -53,6 +53,8 @@ func (c *Client) publishCancel(ctx context.Context, target uuid.UUID, request op
 	}
 	msg := &nats.Msg{Subject: c.space.Cancel(target), Data: body, Header: traced(ctx)}
 	msg.Header[jetstream.MsgIDHeader] = []string{messageID(target, request.ID)}
+	ctx, stop := c.denials.guard(ctx, msg.Subject)
+	defer stop()
 	if _, err := c.js.PublishMsg(ctx, msg); err != nil {
 		return publishError(ctx, err)
 	}

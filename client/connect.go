@@ -64,7 +64,7 @@ type denials struct {
 // deniable is a call under way that a denial of certain subjects ends.
 type deniable struct {
 	uses   []string // parts of the subjects
-	cancel context.CancelCauseFunc
+	denied func(error)
 }
 
 // listen puts itself before the handler that the connection has.
@@ -92,7 +92,7 @@ func (d *denials) report(err error) {
 	defer d.mu.Unlock()
 	for call := range d.calls {
 		if call.touches(found[1]) {
-			call.cancel(fmt.Errorf("%w: %s", ErrPermissionDenied, strings.TrimPrefix(found[0], "nats: ")))
+			call.denied(fmt.Errorf("%w: %s", ErrPermissionDenied, strings.TrimPrefix(found[0], "nats: ")))
 		}
 	}
 }
@@ -110,15 +110,24 @@ func (c *deniable) touches(subject string) bool {
 // with [ErrPermissionDenied] as its cause. Call stop when the call is over.
 func (d *denials) guard(ctx context.Context, uses ...string) (guarded context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	call := &deniable{uses: append(uses, "_INBOX"), cancel: cancel}
-	d.mu.Lock()
-	d.calls[call] = struct{}{}
-	d.mu.Unlock()
+	remove := d.add(cancel, uses)
 	return ctx, func() {
-		d.mu.Lock()
-		delete(d.calls, call)
-		d.mu.Unlock()
+		remove()
 		cancel(nil)
+	}
+}
+
+// add has denied called when a subject is denied that contains one of uses, until
+// remove is called. It must not block.
+func (d *denials) add(denied func(error), uses []string) (remove func()) {
+	call := &deniable{uses: append(uses, "_INBOX"), denied: denied}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls[call] = struct{}{}
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.calls, call)
 	}
 }
 

@@ -160,7 +160,7 @@ func ExampleClient_Start() {
 		sent = append(sent, pending)
 	}
 	for _, pending := range sent {
-		outcome, err := pending.Outcome()
+		outcome, err := pending.Outcome(ctx)
 		check(err)
 		fmt.Println(outcome.Status, outcome.Reason)
 	}

@@ -33,21 +33,21 @@ type stored struct {
 const stallWait = 5 * time.Second
 
 // Start publishes an operation as [Client.Submit] does, but without waiting for
-// anything, so that many can be sent in order one after the other. The context bounds
-// all that is done with the result, whose Stop must be called.
+// anything, so that many can be sent in order one after the other. The result's Stop
+// must be called.
 func (c *Client) Start(ctx context.Context, op *operation.Operation) (*Pending, error) {
 	msg, err := c.Message(ctx, op)
 	if err != nil {
 		return nil, err
 	}
-	w, err := c.wait(ctx, op.Target, op.ID, msg.Subject)
+	w, err := c.wait(op.Target, op.ID, msg.Subject)
 	if err != nil {
-		return nil, fmt.Errorf("submitting operation %s: %w", op.ID, err)
+		return nil, fmt.Errorf("submitting operation %s: %w", op.ID, explain(ctx, err))
 	}
 	p := &Pending{c: c, op: op, w: w, msg: msg}
 	if err := p.publish(); err != nil {
 		w.stop()
-		return nil, fmt.Errorf("submitting operation %s: %w", op.ID, publishError(w.ctx, err))
+		return nil, fmt.Errorf("submitting operation %s: %w", op.ID, publishError(ctx, err))
 	}
 	return p, nil
 }
@@ -62,47 +62,53 @@ func (p *Pending) publish() (err error) {
 func (p *Pending) Stop() { p.w.stop() }
 
 // Stored returns when the broker has stored the operation.
-func (p *Pending) Stored() (Receipt, error) {
-	if p.known == nil {
-		p.known = new(stored)
-		p.known.receipt, p.known.err = p.acknowledged()
+func (p *Pending) Stored(ctx context.Context) (Receipt, error) {
+	if p.known != nil {
+		return p.known.receipt, p.known.err
 	}
-	if err := p.known.err; err != nil {
-		return Receipt{}, fmt.Errorf("submitting operation %s: %w", p.op.ID, err)
+	receipt, err := p.acknowledged(ctx)
+	if err != nil {
+		err = fmt.Errorf("submitting operation %s: %w", p.op.ID, publishError(ctx, err))
 	}
-	return p.known.receipt, nil
+	if ctx.Err() == nil {
+		p.known = &stored{receipt, err}
+	}
+	return receipt, err
 }
 
-// acknowledged waits for the acknowledgement. If the connection breaks it cannot come any
-// more; the operation is then sent again, which is harmless if it was stored.
-func (p *Pending) acknowledged() (Receipt, error) {
+// acknowledged waits for the acknowledgement. If the connection breaks it cannot
+// come any more; the operation is then sent again, which is harmless if it was
+// stored.
+func (p *Pending) acknowledged(ctx context.Context) (Receipt, error) {
 	for {
 		select {
 		case ack := <-p.ack.Ok():
-			return p.c.receipt(p.w.ctx, p.op, ack)
+			return p.c.receipt(ctx, p.op, ack)
 		case err := <-p.ack.Err():
 			if !errors.Is(err, nats.ErrDisconnected) {
-				return Receipt{}, publishError(p.w.ctx, err)
+				return Receipt{}, err
 			}
-			if err := p.again(); err != nil {
-				return Receipt{}, publishError(p.w.ctx, err)
+			if err := p.again(ctx); err != nil {
+				return Receipt{}, err
 			}
-		case <-p.w.ctx.Done():
-			return Receipt{}, context.Cause(p.w.ctx)
+		case err := <-p.w.denied:
+			return Receipt{}, err
+		case <-ctx.Done():
+			return Receipt{}, ctx.Err()
 		}
 	}
 }
 
 // again waits for the connection and publishes once more.
-func (p *Pending) again() error {
+func (p *Pending) again(ctx context.Context) error {
 	for !p.c.nc.IsConnected() {
 		select {
 		case status := <-p.w.status:
 			if status == nats.CLOSED {
 				return nats.ErrConnectionClosed
 			}
-		case <-p.w.ctx.Done():
-			return context.Cause(p.w.ctx)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return p.publish()
@@ -110,10 +116,10 @@ func (p *Pending) again() error {
 
 // Outcome returns how the operation ended. A rejected operation is an outcome and
 // no error.
-func (p *Pending) Outcome() (Outcome, error) {
-	receipt, err := p.Stored()
+func (p *Pending) Outcome(ctx context.Context) (Outcome, error) {
+	receipt, err := p.Stored(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
-	return p.w.outcome(receipt.Duplicate)
+	return p.w.outcome(ctx, receipt.Duplicate)
 }

@@ -40,17 +40,17 @@ func (c *Client) SubmitAndWait(ctx context.Context, op *operation.Operation) (Ou
 		return Outcome{}, err
 	}
 	defer p.Stop()
-	return p.Outcome()
+	return p.Outcome(ctx)
 }
 
 // Wait returns how an operation that was submitted before ended, or will end.
 func (c *Client) Wait(ctx context.Context, target, op uuid.UUID) (Outcome, error) {
-	w, err := c.wait(ctx, target, op, c.space.EventsAbout(target))
+	w, err := c.wait(target, op)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("waiting for operation %s: %w", op, err)
+		return Outcome{}, fmt.Errorf("waiting for operation %s: %w", op, explain(ctx, err))
 	}
 	defer w.stop()
-	return w.outcome(true)
+	return w.outcome(ctx, true)
 }
 
 // How often a wait that hears nothing looks into the stream: first soon, then less
@@ -64,41 +64,47 @@ const (
 // wait is one call that waits for the answer to an operation or a cancellation.
 type wait struct {
 	c          *Client
-	ctx        context.Context //nolint:containedctx // of the one call it lives in
 	entity, id uuid.UUID
 	answers    <-chan answer
 	status     chan nats.Status
+	denied     chan error // holds the first denial
+	undeny     func()
 	began      time.Time
 	looked     bool // from the beginning of the stream
-	unguard    func()
 }
 
-// wait subscribes to the answer for id, which is about entity and which a message on
-// subject asks for. Its stop must be called.
-func (c *Client) wait(ctx context.Context, entity, id uuid.UUID, subject string) (*wait, error) {
+// wait subscribes to the answer for id, which is about entity. The uses are what the
+// caller publishes to besides. Its stop must be called.
+func (c *Client) wait(entity, id uuid.UUID, uses ...string) (*wait, error) {
 	answers, err := c.attend(entity, id)
 	if err != nil {
-		return nil, explain(ctx, err)
+		return nil, err
 	}
-	ctx, unguard := c.denials.guard(ctx, subject, c.space.EventsAbout(entity), "CONSUMER.CREATE.", "CONSUMER.MSG.NEXT.")
-	return &wait{
-		c: c, ctx: ctx, entity: entity, id: id, answers: answers, unguard: unguard,
-		status: c.nc.StatusChanged(nats.CONNECTED, nats.CLOSED), began: time.Now(),
-	}, nil
+	w := &wait{
+		c: c, entity: entity, id: id, answers: answers, denied: make(chan error, 1), began: time.Now(),
+		status: c.nc.StatusChanged(nats.CONNECTED, nats.CLOSED),
+	}
+	w.undeny = c.denials.add(func(err error) {
+		select {
+		case w.denied <- err:
+		default:
+		}
+	}, append(uses, c.space.EventsAbout(entity)))
+	return w, nil
 }
 
 func (w *wait) stop() {
-	w.unguard()
+	w.undeny()
 	w.c.nc.RemoveStatusListener(w.status)
 	w.c.leave(w.entity, w.id, w.answers)
 }
 
 // outcome waits for the operation's end. One that is repeated may have ended
 // before the wait began.
-func (w *wait) outcome(repeated bool) (Outcome, error) {
-	a, err := w.answer(repeated)
+func (w *wait) outcome(ctx context.Context, repeated bool) (Outcome, error) {
+	a, err := w.answer(ctx, repeated)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("waiting for operation %s: %w", w.id, explain(w.ctx, err))
+		return Outcome{}, fmt.Errorf("waiting for operation %s: %w", w.id, explain(ctx, err))
 	}
 	status, _ := a.kind.Outcome()
 	return Outcome{
@@ -111,13 +117,13 @@ func (w *wait) outcome(repeated bool) (Outcome, error) {
 // answer waits for the answer. It hears it live, and looks into the stream where it
 // may have missed it: at once for a repeated operation, after each reconnection, and
 // now and then in case it was told while nobody noticed.
-func (w *wait) answer(repeated bool) (answer, error) {
+func (w *wait) answer(ctx context.Context, repeated bool) (answer, error) {
 	patience := patienceFirst
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for look := repeated; ; look = true {
 		if look {
-			if a, found, err := w.look(); found || err != nil {
+			if a, found, err := w.look(ctx); found || err != nil {
 				return a, err
 			}
 			timer.Reset(patience)
@@ -125,8 +131,10 @@ func (w *wait) answer(repeated bool) (answer, error) {
 		select {
 		case a := <-w.answers:
 			return a, nil
-		case <-w.ctx.Done():
-			return answer{}, w.ctx.Err()
+		case err := <-w.denied:
+			return answer{}, err
+		case <-ctx.Done():
+			return answer{}, ctx.Err()
 		case status := <-w.status:
 			if status == nats.CLOSED {
 				return answer{}, nats.ErrConnectionClosed
@@ -141,19 +149,18 @@ func (w *wait) answer(repeated bool) (answer, error) {
 // look searches the stream for the answer: the first time from its beginning, for
 // the operation may be one of long ago, and from shortly before the wait afterwards.
 // A stream that cannot be read now is no error: the next look may have more luck.
-func (w *wait) look() (answer, bool, error) {
-	ctx, cancel := context.WithTimeout(w.ctx, lookTimeout)
+func (w *wait) look(ctx context.Context) (answer, bool, error) {
+	guarded, stop := w.c.reading(ctx)
+	defer stop()
+	short, cancel := context.WithTimeout(guarded, lookTimeout)
 	defer cancel()
 	filter := ecsstore.EventFilter{Kinds: answers, Entity: w.entity}
 	if w.looked {
-		filter.Since = w.c.brokerTime(ctx, w.began)
+		filter.Since = w.c.brokerTime(short, w.began)
 	}
-	for stored, err := range w.c.read.Events(ctx, filter) {
-		switch {
-		case w.ctx.Err() != nil, errors.Is(err, ecsstore.ErrNotInitialized):
-			return answer{}, false, err
-		case err != nil:
-			return answer{}, false, nil
+	for stored, err := range w.c.read.Events(short, filter) {
+		if err != nil {
+			return answer{}, false, hopeless(guarded, err)
 		}
 		if a, err := newAnswer(stored.Kind, stored.Body); err == nil && a.is(w.id) {
 			return a, true, nil
@@ -161,6 +168,17 @@ func (w *wait) look() (answer, bool, error) {
 	}
 	w.looked = true
 	return answer{}, false, nil
+}
+
+// hopeless returns the error of a look after which another one makes no sense.
+func hopeless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, ecsstore.ErrNotInitialized) {
+		return err
+	}
+	return nil
 }
 
 // clockMargin is added to the age of what is looked for.

@@ -43,17 +43,17 @@ func TestR5_TheLoserLearnsWhoWon(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(sent.Stop)
-		if _, err := sent.Stored(); err != nil {
+		if _, err := sent.Stored(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		pending = append(pending, sent)
 	}
 	p.hire() // finds both in one window
-	loser, err := pending[0].Outcome()
+	loser, err := pending[0].Outcome(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	winner, err := pending[1].Outcome()
+	winner, err := pending[1].Outcome(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestSubmitAndWaitLooksIntoTheStreamAfterAReconnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pending.Stop()
-	if _, err := pending.Stored(); err != nil {
+	if _, err := pending.Stored(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	g.set(true)
@@ -86,7 +86,7 @@ func TestSubmitAndWaitLooksIntoTheStreamAfterAReconnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.set(false)
-	outcome, err := pending.Outcome()
+	outcome, err := pending.Outcome(t.Context())
 	if err != nil || !outcome.Succeeded() {
 		t.Errorf("outcome %+v, %v", outcome, err)
 	}
@@ -110,12 +110,12 @@ func TestALostAcknowledgementIsAskedForAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pending.Stop()
-	first, err := pending.Stored()
+	first, err := pending.Stored(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	pending.ack, pending.known = lost{}, nil
-	again, err := pending.Stored()
+	again, err := pending.Stored(t.Context())
 	if err != nil || again.Sequence != first.Sequence || !again.Duplicate {
 		t.Errorf("again %+v, %v; want a duplicate of %+v", again, err, first)
 	}
@@ -130,7 +130,7 @@ func TestALostAcknowledgementWaitsForTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pending.Stop()
-	if _, err := pending.Stored(); err != nil {
+	if _, err := pending.Stored(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	g.set(true)
@@ -141,7 +141,7 @@ func TestALostAcknowledgementWaitsForTheConnection(t *testing.T) {
 	pending.ack, pending.known = lost{}, nil
 	stored := make(chan error, 1)
 	go func() {
-		_, err := pending.Stored()
+		_, err := pending.Stored(t.Context())
 		stored <- err
 	}()
 	g.set(false)
@@ -163,11 +163,11 @@ func TestWaitEndsWithItsContextAndTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pending.Stop()
-	if _, err := pending.Stored(); err != nil {
+	if _, err := pending.Stored(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	p.c.nc.Close()
-	if _, err := pending.Outcome(); !errors.Is(err, ErrUnavailable) {
+	if _, err := pending.Outcome(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("with a closed connection: %v, want ErrUnavailable", err)
 	}
 }
@@ -190,7 +190,7 @@ func TestWaitsForOneEntityShareASubscription(t *testing.T) {
 	}
 	p.hire()
 	for _, pending := range []*Pending{first, second} {
-		if outcome, err := pending.Outcome(); err != nil || !outcome.Succeeded() {
+		if outcome, err := pending.Outcome(t.Context()); err != nil || !outcome.Succeeded() {
 			t.Errorf("outcome %+v, %v", outcome, err)
 		}
 		pending.Stop()

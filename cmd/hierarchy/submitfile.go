@@ -134,7 +134,7 @@ func (s *sender) contending(ctx context.Context, pace bool) {
 		group.Go(func() {
 			defer cancel()
 			defer pending.Stop()
-			outcome, err := pending.Outcome()
+			outcome, err := pending.Outcome(inner)
 			s.end(ended{entry: entry, outcome: outcome, err: err})
 		})
 	}
