@@ -28,8 +28,9 @@ type Batch struct {
 	Reads  []ReadCheck // entities the commit relies on and does not write
 }
 
-// Part is one partition's share of a commit. Commit fills in the digests and the
-// chain of its windows and the fence's Chain and BatchID.
+// Part is one partition's share of a commit. A commit that is stored fills in the
+// digests and the chain of its windows and the fence's Chain and BatchID; one that is
+// not leaves the part as it was, so that it can be sent again.
 type Part struct {
 	Fence    operation.Fence
 	Expect   uint64 // stream sequence of the fence it replaces
@@ -66,7 +67,7 @@ const (
 // Receipt tells where a commit was stored.
 type Receipt struct {
 	Fences  []uint64             // of each part, in order
-	Windows []uint64             // the last window record of each part, in order
+	Windows []uint64             // the last window record of each part, in order; 0 if it has none
 	Heads   map[uuid.UUID]uint64 // of each write
 }
 
@@ -94,8 +95,9 @@ func (s *JetStream) Commit(ctx context.Context, b *Batch) (Receipt, error) {
 type encoder struct {
 	space     subjects.Space
 	retention string
+	parts     []Part // of the batch, filled in
 	out       []message
-	windows   []int // index of the last window record of each part
+	windows   []int // index of the last window record of each part, -1 if it has none
 }
 
 func ttl(d time.Duration) string { return d.Truncate(time.Second).String() }
@@ -110,11 +112,14 @@ func (e *encoder) batch(b *Batch) error {
 		e.last().expect(w.Expect)
 		e.last().rollup()
 	}
-	for i := range b.Parts {
-		if err := e.part(&b.Parts[i], b.ID); err != nil {
+	e.parts = slices.Clone(b.Parts)
+	for i := range e.parts {
+		p := &e.parts[i]
+		p.Fence.BatchID, p.Windows = b.ID, slices.Clone(p.Windows)
+		if err := e.part(p, b.ID); err != nil {
 			return err
 		}
-		if err := e.fence(&b.Parts[i], &e.out[i]); err != nil {
+		if err := e.fence(p, &e.out[i]); err != nil {
 			return err
 		}
 	}
@@ -173,6 +178,7 @@ func (e *encoder) part(p *Part, batchID string) error {
 // window appends the decision records; the last one carries the digest of the
 // part, each the hash of the one before.
 func (e *encoder) window(p *Part, batchID string, digest hash.Hash) error {
+	last := -1
 	for i := range p.Windows {
 		w := &p.Windows[i]
 		w.BatchID, w.Previous = batchID, p.Fence.Chain
@@ -185,8 +191,9 @@ func (e *encoder) window(p *Part, batchID string, digest hash.Hash) error {
 		e.last().set(headerTTL, e.retention)
 		sum := sha256.Sum256(e.last().data)
 		p.Fence.Chain = hex.EncodeToString(sum[:])
+		last = len(e.out) - 1
 	}
-	e.windows = append(e.windows, len(e.out)-1)
+	e.windows = append(e.windows, last)
 	return nil
 }
 
@@ -238,14 +245,21 @@ func (e *encoder) checks(b *Batch) {
 	}
 }
 
+// receipt completes the batch, of which the first message was stored at first.
 func (e *encoder) receipt(b *Batch, first uint64) Receipt {
-	r := Receipt{Heads: make(map[uuid.UUID]uint64, len(b.Writes))}
+	copy(b.Parts, e.parts)
+	at := func(index int) uint64 { return first + uint64(index) } //nolint:gosec // an index
+	r := Receipt{
+		Fences: make([]uint64, len(b.Parts)), Windows: make([]uint64, len(b.Parts)), Heads: make(map[uuid.UUID]uint64, len(b.Writes)),
+	}
 	for i := range b.Parts {
-		r.Fences = append(r.Fences, first+uint64(i))              //nolint:gosec // an index
-		r.Windows = append(r.Windows, first+uint64(e.windows[i])) //nolint:gosec // an index
+		r.Fences[i] = at(i)
+		if e.windows[i] >= 0 {
+			r.Windows[i] = at(e.windows[i])
+		}
 	}
 	for i, w := range b.Writes {
-		r.Heads[w.Entity.ID] = first + uint64(len(b.Parts)+i) //nolint:gosec // an index
+		r.Heads[w.Entity.ID] = at(len(b.Parts) + i)
 	}
 	return r
 }

@@ -22,6 +22,8 @@ var commits = map[string]func(*scene){
 	"receipt tells where things are":      commitReceipt,
 	"entities of other partitions":        commitEntitiesOfOtherPartitions,
 	"is not stored twice":                 commitIsNotStoredTwice,
+	"that was refused can be sent again":  commitAgain,
+	"without a decision record":           commitWithoutWindows,
 	"of as many messages as fit":          commitOfMaxBatch,
 	"of too many checks":                  commitOfTooManyChecks,
 	"of too large a message":              commitOfTooLargeAMessage,
@@ -203,6 +205,30 @@ func commitIsNotStoredTwice(s *scene) {
 	b := s.full(o, s.entity(0), 0)
 	s.commit(b, o)
 	s.refused(b, ecsstore.ErrRefused)
+}
+
+// What was not stored is as it was: sent again, it continues the partition's chain.
+func commitAgain(s *scene) {
+	o := s.claim(0, "worker")
+	s.commit(batch(o.part(1)), o)
+	id := s.entity(0)
+	b := batch(o.part(2))
+	b.Writes = []ecsstore.Write{{Entity: head(id, 1, uuid.New()), Expect: 99}}
+	s.refused(b, ecsstore.ErrRefused)
+	b.Writes[0].Expect = 0
+	s.commit(b, o)
+	if pages := len(s.claimed(0, "next").Ledger); pages != 3 {
+		s.Errorf("the next owner finds %d pages of the ledger, want 3", pages)
+	}
+}
+
+func commitWithoutWindows(s *scene) {
+	o := s.claim(0, "worker")
+	receipt := s.commit(batch(o.part(0)), o)
+	s.equal("the receipt", ecsstore.Receipt{
+		Fences: []uint64{s.only(s.Space.Fence(0)).Sequence}, Windows: []uint64{0}, Heads: map[uuid.UUID]uint64{},
+	}, receipt)
+	s.commit(batch(o.part(1)), o)
 }
 
 // crowd returns a commit of that many messages.

@@ -89,11 +89,7 @@ func (o *owner) part(windows int) ecsstore.Part {
 
 // batch makes a commit of parts.
 func batch(parts ...ecsstore.Part) *ecsstore.Batch {
-	b := &ecsstore.Batch{ID: uuid.NewString(), Parts: parts}
-	for i := range parts {
-		b.Parts[i].Fence.BatchID = b.ID
-	}
-	return b
+	return &ecsstore.Batch{ID: uuid.NewString(), Parts: parts}
 }
 
 // commit stores a batch whose parts are the owners', in that order.
