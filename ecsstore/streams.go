@@ -155,12 +155,15 @@ func checkServer(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// older reports whether version a comes before b; a suffix after the numbers is
-// ignored.
+// older reports whether version a comes before b; a suffix after the numbers, as of
+// a release candidate or a build, is ignored.
 func older(a, b string) bool { return slices.Compare(numbers(a), numbers(b)) < 0 }
 
 func numbers(version string) []int {
-	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
+	version = strings.TrimPrefix(version, "v")
+	if end := strings.IndexAny(version, "-+"); end >= 0 {
+		version = version[:end]
+	}
 	var out []int
 	for part := range strings.SplitSeq(version, ".") {
 		n, _ := strconv.Atoi(part)
@@ -182,6 +185,9 @@ func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 		return fmt.Errorf("looking up stream %s: %w", want.Name, err)
 	}
 	have := stream.CachedInfo().Config
+	if have.Metadata[metaRole] != want.Metadata[metaRole] {
+		return checkStream(have, want) // it is none of ours, whatever its partitions
+	}
 	if n := have.Metadata[metaPartitions]; n != want.Metadata[metaPartitions] {
 		return fmt.Errorf("stream %s has %s partitions, not %s: the number is fixed when it is made",
 			want.Name, n, want.Metadata[metaPartitions])
@@ -200,35 +206,42 @@ func Open(ctx context.Context, js jetstream.JetStream, space subjects.Space) (Op
 	if err := checkServer(ctx, js); err != nil {
 		return Opened{}, err
 	}
-	s := DefaultSettings()
-	for _, role := range []string{"operations", "store"} {
-		name := space.OpsStream()
-		if role == "store" {
-			name = space.StoreStream()
-		}
-		stream, err := js.Stream(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return Opened{}, fmt.Errorf("stream %s: %w", name, ErrNotInitialized)
-		}
-		if err != nil {
-			return Opened{}, fmt.Errorf("looking up stream %s: %w", name, err)
-		}
-		have := stream.CachedInfo().Config
-		if s.Partitions, err = strconv.Atoi(have.Metadata[metaPartitions]); err != nil {
-			return Opened{}, fmt.Errorf("stream %s carries no number of partitions: %w", name, ErrUnsafeStream)
-		}
-		if s.Retention, err = time.ParseDuration(have.Metadata[metaRetention]); err != nil {
-			return Opened{}, fmt.Errorf("stream %s carries no retention: %w", name, ErrUnsafeStream)
-		}
-		want := s.opsConfig(space)
-		if role == "store" {
-			want = s.storeConfig(space)
-		}
-		if err := checkStream(have, want); err != nil {
-			return Opened{}, err
-		}
+	ops, err := openStream(ctx, js, space.OpsStream(), func(s Settings) jetstream.StreamConfig { return s.opsConfig(space) })
+	if err != nil {
+		return Opened{}, err
 	}
-	return Opened{Partitions: s.Partitions, Retention: s.Retention}, nil
+	store, err := openStream(ctx, js, space.StoreStream(), func(s Settings) jetstream.StreamConfig { return s.storeConfig(space) })
+	if err != nil {
+		return Opened{}, err
+	}
+	if store.Partitions != ops.Partitions {
+		return Opened{}, fmt.Errorf("stream %s: %w: it has %d partitions, %s has %d",
+			space.StoreStream(), ErrUnsafeStream, store.Partitions, space.OpsStream(), ops.Partitions)
+	}
+	return store, nil
+}
+
+// openStream checks a stream against the configuration that want makes of the
+// settings which the stream carries.
+func openStream(ctx context.Context, js jetstream.JetStream, name string, want func(Settings) jetstream.StreamConfig) (Opened, error) {
+	stream, err := js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return Opened{}, fmt.Errorf("stream %s: %w", name, ErrNotInitialized)
+	}
+	if err != nil {
+		return Opened{}, fmt.Errorf("looking up stream %s: %w", name, err)
+	}
+	have, s := stream.CachedInfo().Config, DefaultSettings()
+	if s.Partitions, err = strconv.Atoi(have.Metadata[metaPartitions]); err != nil {
+		return Opened{}, fmt.Errorf("stream %s carries no number of partitions: %w", name, ErrUnsafeStream)
+	}
+	if s.Retention, err = time.ParseDuration(have.Metadata[metaRetention]); err != nil {
+		return Opened{}, fmt.Errorf("stream %s carries no retention: %w", name, ErrUnsafeStream)
+	}
+	if err := s.check(); err != nil {
+		return Opened{}, fmt.Errorf("stream %s: %w: %w", name, ErrUnsafeStream, err)
+	}
+	return Opened{Partitions: s.Partitions, Retention: s.Retention}, checkStream(have, want(s))
 }
 
 // Partitions returns the number of partitions of the streams that exist.
@@ -264,6 +277,14 @@ func checkStream(have, want jetstream.StreamConfig) error {
 		return complain("persist mode", "async", "default")
 	case have.NoAck:
 		return complain("no ack", true, false)
+	case have.DenyPurge:
+		return complain("deny purge", true, false)
+	case have.MaxMsgSize > 0 && want.MaxMsgSize == 0:
+		return complain("max message size", have.MaxMsgSize, "none")
+	case have.MaxMsgSize > 0 && have.MaxMsgSize < want.MaxMsgSize:
+		return complain("max message size", have.MaxMsgSize, want.MaxMsgSize)
+	case want.RePublish != nil && (have.RePublish == nil || *have.RePublish != *want.RePublish):
+		return complain("republish", have.RePublish, want.RePublish)
 	case have.AllowRollup != want.AllowRollup:
 		return complain("allow rollup", have.AllowRollup, want.AllowRollup)
 	case have.AllowMsgTTL != want.AllowMsgTTL:
