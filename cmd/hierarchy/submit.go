@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -262,8 +261,6 @@ func outcomeText(o *client.Outcome) string {
 		return fmt.Sprintf(", version %d, revision %d", o.Version, o.Revision)
 	case o.Succeeded():
 		return fmt.Sprintf(", revision %d", o.Revision)
-	case o.Winner != uuid.Nil:
-		return fmt.Sprintf(": %s: %s (winner %s)", o.Reason, o.Message, o.Winner)
 	case o.Reason != "":
 		return fmt.Sprintf(": %s: %s", o.Reason, o.Message)
 	case o.Message != "":

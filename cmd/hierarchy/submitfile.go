@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -254,7 +255,7 @@ const mostShown = 40
 
 // showEnds lists the operations that did not succeed, with --verbose all.
 func (s *sender) showEnds() {
-	t := s.a.table()
+	t, named := s.a.table(), s.names()
 	shown, hidden := 0, 0
 	for i := range s.ends {
 		e := &s.ends[i]
@@ -266,7 +267,7 @@ func (s *sender) showEnds() {
 			continue
 		}
 		shown++
-		fmt.Fprintf(t, "line %d\t%s\t%s\t%s\t%s\n", e.entry.line, e.entry.label(), e.entry.target, e.entry.op.Type, endText(e))
+		fmt.Fprintf(t, "line %d\t%s\t%s\t%s\t%s\n", e.entry.line, e.entry.label(), e.entry.target, e.entry.op.Type, named.Replace(endText(e)))
 	}
 	_ = t.Flush()
 	if hidden > 0 {
@@ -275,6 +276,16 @@ func (s *sender) showEnds() {
 	if shown > 0 {
 		s.a.printf("")
 	}
+}
+
+// names puts the names that the file uses where the outcomes have ids.
+func (s *sender) names() *strings.Replacer {
+	var pairs []string
+	for i := range s.ops {
+		entry := &s.ops[i]
+		pairs = append(pairs, entry.op.ID.String(), entry.label(), entry.op.Target.String(), entry.target)
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 func endText(e *ended) string {
