@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,16 +209,16 @@ func TestR5_ACarriedLoserWinsLater(t *testing.T) {
 
 func TestR16_AnOperationThatKillsItsWorkerEnds(t *testing.T) {
 	bubble(t, func(w *world) {
-		var c *crew
-		w.lab.dies(func() { c.kill() })
-		c = w.ready()
+		var now atomic.Pointer[crew]
+		w.lab.dies(func() { now.Load().kill() })
+		now.Store(w.ready())
 		valve := w.made("valve-1")[0]
 		o := pure(valve, operation.Low, script{Kill: true})
 		w.submit(o)
 		for range 8 {
 			after(5 * time.Second)
-			c.die()
-			c = w.start()
+			now.Load().die()
+			now.Store(w.start())
 		}
 		after(5 * time.Second)
 		w.wants("poison", o)
