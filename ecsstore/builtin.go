@@ -2,7 +2,6 @@ package ecsstore
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -39,15 +38,16 @@ func Touch(e *Entity, x Execution) *Entity {
 	next.Revision++
 	next.UpdatedAt = x.Time
 	kept := e.History[max(0, len(e.History)+1-MaxHistory):]
-	next.History = append(slices.Grow([]Modification(nil), len(kept)+1), kept...)
-	next.History = append(next.History, Modification{
+	next.History = make([]Modification, len(kept)+1)
+	copy(next.History, kept)
+	next.History[len(kept)] = Modification{
 		Revision: next.Revision,
 		OpID:     x.Operation.ID,
 		OpType:   x.Operation.Type,
 		Time:     x.Time,
 		Priority: x.Effective,
 		Depth:    x.Depth,
-	})
+	}
 	return &next
 }
 

@@ -11,28 +11,41 @@ import (
 // busy returns a world with an entity of so many components and a full history.
 func busy(tb testing.TB, components int) *world {
 	tb.Helper()
+	return changed(tb, components, MaxHistory)
+}
+
+// changed returns a world with an entity of so many components that was changed that
+// often.
+func changed(tb testing.TB, components, changes int) *world {
+	tb.Helper()
 	w := newWorld(tb)
 	fields := make([]string, components)
 	for i := range fields {
 		fields[i] = fmt.Sprintf(`"field%02d":{"value":%d,"unit":"bar"}`, i, i)
 	}
 	w.must(operation.CreateEntity, "tank", `{"type":"tank","components":{"counter":0,`+strings.Join(fields, ",")+`}}`)
-	for i := range MaxHistory {
+	for i := range changes {
 		w.must(operation.ModifyField, "tank", fmt.Sprintf(`{"field":"counter","value":%d}`, i))
 	}
 	return w
 }
 
+// benchmarkSystem executes an operation on an entity of 20 components, each an
+// object of two, whose history is short or as long as it gets.
 func benchmarkSystem(b *testing.B, kind operation.Type, params string) {
 	b.Helper()
-	w := busy(b, 20)
-	x := w.execution(w.operation(kind, "tank", params))
-	system := Builtin()[kind]
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := NewTxn(w.load).Execute(system, x); err != nil {
-			b.Fatal(err)
-		}
+	for name, changes := range map[string]int{"short-history": 4, "full-history": MaxHistory} {
+		b.Run(name, func(b *testing.B) {
+			w := changed(b, 20, changes)
+			x := w.execution(w.operation(kind, "tank", params))
+			system := Builtin()[kind]
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := NewTxn(w.load).Execute(system, x); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

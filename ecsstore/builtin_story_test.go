@@ -18,7 +18,7 @@ import (
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
-var updateStories = flag.Bool("update-stories", false, "rewrite the stories in testdata with what happens now")
+var updateStories = flag.Bool("update", false, "rewrite the stories in testdata with what happens now")
 
 // TestStories runs the scripts in testdata/stories. A line that starts with ">" is
 // a command; what follows it, down to the next command or comment, is what came of
@@ -58,7 +58,7 @@ func runStory(t *testing.T, file string) {
 		return
 	}
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("the story ends otherwise (-update-stories rewrites it):\n%s", diff)
+		t.Errorf("the story ends otherwise (-update rewrites it):\n%s", diff)
 	}
 }
 

@@ -213,10 +213,12 @@ func (l *ledger) end(c *Claim) error {
 // scan calls each with the messages of the store that a consumer selects, until it
 // meets the claim's fence. It returns [ErrLost] if it meets a later one.
 func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.OrderedConsumerConfig, each func(jetstream.Msg, uint64) error) error {
+	cfg.InactiveThreshold = scanIdle
 	consumer, err := s.store.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
 	}
+	defer s.forget(ctx, consumer)
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(500),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
@@ -244,6 +246,14 @@ func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.OrderedCon
 			return ErrLost
 		}
 	}
+}
+
+// forget removes a consumer that has done its work; if that fails the broker does it
+// later.
+func (s *JetStream) forget(ctx context.Context, consumer jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = s.store.DeleteConsumer(ctx, consumer.CachedInfo().Name)
 }
 
 // How the store's consumers pull: short enough to notice a dead one within a

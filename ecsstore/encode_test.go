@@ -2,7 +2,9 @@ package ecsstore
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -150,7 +152,16 @@ func drawEntity(rt *rapid.T) *Entity {
 
 // BenchmarkEncodeHead encodes a head of 20 components with a full history.
 func BenchmarkEncodeHead(b *testing.B) {
-	head := busy(b, 19).head("tank")
+	head := &Entity{ID: operation.EntityID("tank"), Type: "tank", Place: Root, Components: map[string]any{}}
+	for i := range 20 {
+		head.Components[fmt.Sprintf("field%02d", i)] = map[string]any{"value": json.Number(strconv.Itoa(i)), "unit": "bar"}
+	}
+	for i := range MaxHistory {
+		head.History = append(head.History, Modification{
+			Revision: uint64(i), OpID: head.ID, OpType: operation.ModifyField, //nolint:gosec // an index
+			Time: time.Unix(1772366400, int64(i)*1_234_567).UTC(), Priority: operation.Normal, Depth: 1,
+		})
+	}
 	b.Run("by hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

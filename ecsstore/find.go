@@ -120,11 +120,13 @@ func remembered(e *Entity, ref operation.Ref) Found {
 // nothing, or one that its history has forgotten.
 func (s *JetStream) findCompleted(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
 	consumer, err := s.store.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{s.space.Event(operation.CompletedEvent, ref.Target)},
+		FilterSubjects:    []string{s.space.Event(operation.CompletedEvent, ref.Target)},
+		InactiveThreshold: scanIdle,
 	})
 	if err != nil {
 		return Found{}, err
 	}
+	defer s.forget(ctx, consumer)
 	pending := consumer.CachedInfo().NumPending
 	if pending == 0 {
 		return Found{}, nil

@@ -31,18 +31,18 @@ var claims = map[string]func(*scene){
 // A paused owner that wakes up after its partition has moved cannot write.
 func claimFencesOlderOwners(s *scene) {
 	first := s.claim(1, "first")
-	s.commit(batch(first.part(1)), first)
+	s.commit(Batch(first.Part(1)), first)
 	stale := *first
 	second := s.claim(1, "second")
-	if second.fence.Epoch != stale.fence.Epoch+1 || second.fence.Owner != "second" {
-		s.Errorf("the fence is %+v, want the next epoch and its owner", second.fence)
+	if second.Fence.Epoch != stale.Fence.Epoch+1 || second.Fence.Owner != "second" {
+		s.Errorf("the fence is %+v, want the next epoch and its owner", second.Fence)
 	}
-	b := batch(stale.part(1))
-	b.Writes = []ecsstore.Write{{Entity: head(s.entity(1), 1, uuid.New())}}
+	b := Batch(stale.Part(1))
+	b.Writes = []ecsstore.Write{{Entity: Head(s.entity(1), 1, uuid.New())}}
 	s.refused(b, ecsstore.ErrRefused)
-	s.commit(batch(second.part(1)), second)
+	s.commit(Batch(second.Part(1)), second)
 	before := s.all()
-	if err := s.Store.Release(s.Context(), stale.fence, stale.expect); !errors.Is(err, ecsstore.ErrRefused) {
+	if err := s.Store.Release(s.Context(), stale.Fence, stale.Expect); !errors.Is(err, ecsstore.ErrRefused) {
 		s.Errorf("an older owner releases: %v, want %v", err, ecsstore.ErrRefused)
 	}
 	s.same(before)
@@ -57,7 +57,7 @@ func claimsAtOnce(s *scene) {
 		wait.Go(func() { claims[i], errs[i] = s.Store.Claim(s.Context(), 2, fmt.Sprint("claimer-", i), 0) })
 	}
 	wait.Wait()
-	winners := map[uint64]owner{}
+	winners := map[uint64]Owner{}
 	for i, err := range errs {
 		switch {
 		case errors.Is(err, ecsstore.ErrRefused), errors.Is(err, ecsstore.ErrLost): // another came first, or soon after
@@ -66,9 +66,9 @@ func claimsAtOnce(s *scene) {
 		default:
 			c := claims[i]
 			if w, taken := winners[c.Fence.Epoch]; taken {
-				s.Errorf("%s and %s both got epoch %d", w.fence.Owner, c.Fence.Owner, c.Fence.Epoch)
+				s.Errorf("%s and %s both got epoch %d", w.Fence.Owner, c.Fence.Owner, c.Fence.Epoch)
 			}
-			winners[c.Fence.Epoch] = owner{fence: c.Fence, expect: c.Expect}
+			winners[c.Fence.Epoch] = Owner{Fence: c.Fence, Expect: c.Expect}
 		}
 	}
 	epochs := slices.Sorted(maps.Keys(winners))
@@ -77,21 +77,21 @@ func claimsAtOnce(s *scene) {
 	}
 	for _, epoch := range epochs[:len(epochs)-1] {
 		w := winners[epoch]
-		s.refused(batch(w.part(1)), ecsstore.ErrRefused)
+		s.refused(Batch(w.Part(1)), ecsstore.ErrRefused)
 	}
 	last := winners[epochs[len(epochs)-1]]
-	if fence, err := s.Store.Fence(s.Context(), 2); err != nil || fence.Owner != last.fence.Owner {
-		s.Errorf("the fence is %s's (%v), want that of the latest, %s", fence.Owner, err, last.fence.Owner)
+	if fence, err := s.Store.Fence(s.Context(), 2); err != nil || fence.Owner != last.Fence.Owner {
+		s.Errorf("the fence is %s's (%v), want that of the latest, %s", fence.Owner, err, last.Fence.Owner)
 	}
-	s.commit(batch(last.part(1)), &last)
+	s.commit(Batch(last.Part(1)), &last)
 }
 
 // Who claims with the epoch it had gets the partition back unless it has moved on.
 func claimByEpoch(s *scene) {
 	mine := s.claim(0, "mine")
-	again, err := s.Store.Claim(s.Context(), 0, "mine", mine.fence.Epoch)
-	if err != nil || again.Fence.Epoch != mine.fence.Epoch+1 {
-		s.Fatalf("claiming again: epoch %d, %v; want %d", again.Fence.Epoch, err, mine.fence.Epoch+1)
+	again, err := s.Store.Claim(s.Context(), 0, "mine", mine.Fence.Epoch)
+	if err != nil || again.Fence.Epoch != mine.Fence.Epoch+1 {
+		s.Fatalf("claiming again: epoch %d, %v; want %d", again.Fence.Epoch, err, mine.Fence.Epoch+1)
 	}
 	s.claim(0, "another")
 	before := s.all()
@@ -119,15 +119,15 @@ func fenceOfNobody(s *scene) {
 // What a fence says of the partition outlives its owners.
 func claimCarriesTheFenceOn(s *scene) {
 	o := s.claim(0, "first")
-	o.fence.Counts = operation.Counts{Submitted: 9, Succeeded: 3, Rejected: 2, Cancelled: 1, DeadLettered: 1, Live: 2, Versions: 4}
-	o.fence.Ledger = 2
-	s.commit(batch(o.part(2)), o)
+	o.Fence.Counts = operation.Counts{Submitted: 9, Succeeded: 3, Rejected: 2, Cancelled: 1, DeadLettered: 1, Live: 2, Versions: 4}
+	o.Fence.Ledger = 2
+	s.commit(Batch(o.Part(2)), o)
 	fence, err := s.Store.Fence(s.Context(), 0)
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.equal("the fence that is stored", o.fence, fence)
-	want := o.fence
+	s.equal("the fence that is stored", o.Fence, fence)
+	want := o.Fence
 	want.Owner, want.Epoch = "second", 2
 	got := s.claimed(0, "second").Fence
 	if got.BatchID == want.BatchID || got.BatchID == "" || got.Time.IsZero() {
@@ -139,11 +139,11 @@ func claimCarriesTheFenceOn(s *scene) {
 
 func claimAfterARelease(s *scene) {
 	o := s.claim(0, "first")
-	s.commit(batch(o.part(1)), o)
-	if err := s.Store.Release(s.Context(), o.fence, o.expect); err != nil {
+	s.commit(Batch(o.Part(1)), o)
+	if err := s.Store.Release(s.Context(), o.Fence, o.Expect); err != nil {
 		s.Fatal(err)
 	}
-	s.refused(batch(o.part(1)), ecsstore.ErrRefused) // the fence has moved on with the release
+	s.refused(Batch(o.Part(1)), ecsstore.ErrRefused) // the fence has moved on with the release
 	next := s.claimed(0, "second")
 	if next.Unclean || next.Fence.Released || next.Fence.Epoch != 2 {
 		s.Errorf("after a release the claim finds unclean %t and %+v", next.Unclean, next.Fence)
@@ -161,14 +161,14 @@ func claimCountsCrashes(s *scene) {
 		}
 	}
 	sequence := s.Submit("low", s.entity(0), []byte("{}"))
-	var o *owner
+	var o *Owner
 	for want := 1; want <= 3; want++ {
-		if o = s.claim(0, "busy"); o.fence.Crashes != want {
-			s.Errorf("claim %d finds %d crashes", want, o.fence.Crashes)
+		if o = s.claim(0, "busy"); o.Fence.Crashes != want {
+			s.Errorf("claim %d finds %d crashes", want, o.Fence.Crashes)
 		}
 	}
-	o.fence.Cursor = sequence
-	s.commit(batch(o.part(1)), o) // a part says that there was none
+	o.Fence.Cursor = sequence
+	s.commit(Batch(o.Part(1)), o) // a part says that there was none
 	if got := s.claimed(0, "next").Fence.Crashes; got != 0 {
 		s.Errorf("after a commit there are %d crashes", got)
 	}
@@ -182,14 +182,14 @@ func claimReplaysRecords(s *scene) {
 	for i, status := range []operation.Status{operation.Executing, operation.Pending, operation.Executing} {
 		ops = append(ops, record(uuid.New(), s.entity(0), uint64(i+1), status)) //nolint:gosec // an index
 	}
-	mine, theirs := o.part(1), other.part(1)
+	mine, theirs := o.Part(1), other.Part(1)
 	mine.Records = ops
 	theirs.Records = []operation.Record{record(uuid.New(), s.entity(1), 9, operation.Pending)}
-	s.commit(batch(mine, theirs), o, other)
+	s.commit(Batch(mine, theirs), o, other)
 	done := record(ops[0].OpID, uuid.Nil, 1, operation.Succeeded)
-	mine = o.part(1)
+	mine = o.Part(1)
 	mine.Records = []operation.Record{done}
-	s.commit(batch(mine), o)
+	s.commit(Batch(mine), o)
 	want := []operation.Record{ops[1], ops[2], done}
 	s.equal("the records", want, s.claimed(0, "next").Records)
 	s.equal("the records the other time", want, s.claimed(0, "third").Records)
@@ -200,14 +200,14 @@ func claimReplaysTheLedger(s *scene) {
 	o, other := s.claim(0, "worker"), s.claim(1, "worker")
 	var want []ecsstore.LedgerPage
 	for commit := range 3 {
-		mine := o.part(commit + 1)
+		mine := o.Part(commit + 1)
 		for i := range mine.Windows {
 			w := &mine.Windows[i]
 			w.Taken = []operation.Taken{{Sequence: w.Number, OpID: uuid.New(), Digest: "d", Fate: operation.Contended, Status: operation.Succeeded}}
 			w.Settled = []operation.Settled{{OpID: uuid.New(), Status: operation.Rejected, Reason: operation.Expired}}
 			want = append(want, ecsstore.LedgerPage{Taken: w.Taken, Settled: w.Settled})
 		}
-		s.commit(batch(other.part(1), mine), other, o)
+		s.commit(Batch(other.Part(1), mine), other, o)
 	}
 	for i, msg := range s.Stored(s.Space.Window(0)) {
 		want[i].Sequence = msg.Sequence
@@ -218,10 +218,10 @@ func claimReplaysTheLedger(s *scene) {
 // The fence says where the ledger begins.
 func claimReplaysFromTheLedgerOn(s *scene) {
 	o := s.claim(0, "worker")
-	s.commit(batch(o.part(1)), o)
-	second := s.commit(batch(o.part(1)), o).Windows[0]
-	o.fence.Ledger = second
-	third := s.commit(batch(o.part(1)), o).Windows[0]
+	s.commit(Batch(o.Part(1)), o)
+	second := s.commit(Batch(o.Part(1)), o).Windows[0]
+	o.Fence.Ledger = second
+	third := s.commit(Batch(o.Part(1)), o).Windows[0]
 	var got []uint64
 	for _, page := range s.claimed(0, "next").Ledger {
 		got = append(got, page.Sequence)
@@ -232,8 +232,8 @@ func claimReplaysFromTheLedgerOn(s *scene) {
 // A stream that ends before the cursor is not the one that was read.
 func claimHaltsBehindTheCursor(s *scene) {
 	o := s.claim(0, "worker")
-	o.fence.Cursor = 7
-	s.commit(batch(o.part(1)), o)
+	o.Fence.Cursor = 7
+	s.commit(Batch(o.Part(1)), o)
 	before := s.all()
 	_, err := s.Store.Claim(s.Context(), 0, "next", 0)
 	if !errors.Is(err, ecsstore.ErrHalted) || !strings.Contains(err.Error(), s.Space.OpsStream()) {

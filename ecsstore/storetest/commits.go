@@ -32,16 +32,16 @@ var commits = map[string]func(*scene){
 }
 
 // full returns a commit that has one of everything.
-func (s *scene) full(o *owner, id uuid.UUID, expect uint64) *ecsstore.Batch {
+func (s *scene) full(o *Owner, id uuid.UUID, expect uint64) *ecsstore.Batch {
 	s.Helper()
 	op := uuid.New()
-	p := o.part(1)
+	p := o.Part(1)
 	p.Records = []operation.Record{record(op, id, 1, operation.Executing)}
-	p.Versions = []ecsstore.Version{{Entity: id, Number: 1, OpID: op, Time: noon, Head: head(id, 1, op)}}
+	p.Versions = []ecsstore.Version{{Entity: id, Number: 1, OpID: op, Time: noon, Head: Head(id, 1, op)}}
 	p.Events = []ecsstore.Event{s.event(operation.CompletedEvent, o, id, op), s.event(operation.RejectedEvent, o, id, uuid.New())}
 	p.Dead = []ecsstore.DeadLetter{{Sequence: 3, Subject: "x.y", Reason: "no", Data: []byte{0, 1, '{'}}}
-	b := batch(p)
-	b.Writes = []ecsstore.Write{{Entity: head(id, 1, op), Expect: expect}}
+	b := Batch(p)
+	b.Writes = []ecsstore.Write{{Entity: Head(id, 1, op), Expect: expect}}
 	return b
 }
 
@@ -66,8 +66,8 @@ func commitComparesHeads(s *scene) {
 	o := s.claim(0, "worker")
 	id := s.entity(0)
 	write := func(revision, expect uint64) *ecsstore.Batch {
-		b := batch(o.part(1))
-		b.Writes = []ecsstore.Write{{Entity: head(id, revision, uuid.New()), Expect: expect}}
+		b := Batch(o.Part(1))
+		b.Writes = []ecsstore.Write{{Entity: Head(id, revision, uuid.New()), Expect: expect}}
 		return b
 	}
 	first := s.commit(write(1, 0), o).Heads[id]
@@ -85,7 +85,7 @@ func commitChecksReads(s *scene) {
 	o := s.claim(0, "worker")
 	source, target := s.entity(2), s.entity(0)
 	read := func(sequence uint64) *ecsstore.Batch {
-		b := batch(o.part(1))
+		b := Batch(o.Part(1))
 		b.Reads = []ecsstore.ReadCheck{{ID: source, Sequence: sequence}}
 		return b
 	}
@@ -94,7 +94,7 @@ func commitChecksReads(s *scene) {
 	at := s.create(o, source)
 	s.refused(read(0), ecsstore.ErrRefused)
 	b := read(at)
-	b.Writes = []ecsstore.Write{{Entity: head(target, 1, uuid.New())}}
+	b.Writes = []ecsstore.Write{{Entity: Head(target, 1, uuid.New())}}
 	s.commit(b, o)
 	if got := s.only(s.Space.State(source)).Sequence; got != at {
 		s.Errorf("what was only read has moved from %d to %d", at, got)
@@ -111,12 +111,12 @@ func commitChecksMoreReadsThanCarriers(s *scene) {
 		reads = append(reads, ecsstore.ReadCheck{ID: id, Sequence: s.create(o, id)})
 	}
 	for stale := range reads {
-		b := batch(o.part(1))
+		b := Batch(o.Part(1))
 		b.Reads = append(b.Reads, reads...)
 		b.Reads[stale].Sequence++
 		s.refused(b, ecsstore.ErrRefused)
 	}
-	b := batch(o.part(1))
+	b := Batch(o.Part(1))
 	b.Reads = reads
 	s.commit(b, o)
 	for _, msg := range s.Stored(s.Space.Check(0)) { // all but the one on the decision record
@@ -124,7 +124,7 @@ func commitChecksMoreReadsThanCarriers(s *scene) {
 			s.Errorf("a check is stored as %q with %v, want nothing for a second", msg.Data, msg.Header)
 		}
 	}
-	s.commit(batch(o.part(1)), o)
+	s.commit(Batch(o.Part(1)), o)
 }
 
 // What a commit writes has its condition already; another check of it can never hold.
@@ -132,29 +132,29 @@ func commitRefusesToCheckWhatItWrites(s *scene) {
 	o := s.claim(0, "worker")
 	id := s.entity(0)
 	at := s.create(o, id)
-	b := batch(o.part(1))
-	b.Writes = []ecsstore.Write{{Entity: head(id, 2, uuid.New()), Expect: at}}
+	b := Batch(o.Part(1))
+	b.Writes = []ecsstore.Write{{Entity: Head(id, 2, uuid.New()), Expect: at}}
 	b.Reads = []ecsstore.ReadCheck{{ID: id, Sequence: at}}
 	s.refused(b, ecsstore.ErrRefused)
 }
 
 // One partition that has been lost fails the commit of all.
 func commitOfSeveralPartitions(s *scene) {
-	owners := []*owner{s.claim(0, "worker"), s.claim(1, "worker"), s.claim(3, "worker")}
+	owners := []*Owner{s.claim(0, "worker"), s.claim(1, "worker"), s.claim(3, "worker")}
 	lost := s.claim(1, "another")
 	parts := func() (b *ecsstore.Batch) {
-		return batch(owners[0].part(1), owners[1].part(1), owners[2].part(2))
+		return Batch(owners[0].Part(1), owners[1].Part(1), owners[2].Part(2))
 	}
 	s.refused(parts(), ecsstore.ErrRefused)
 	owners[1] = lost
 	s.commit(parts(), owners...)
 	s.commit(parts(), owners...)
 	for _, o := range owners {
-		fence, err := s.Store.Fence(s.Context(), o.fence.Partition)
+		fence, err := s.Store.Fence(s.Context(), o.Fence.Partition)
 		if err != nil {
 			s.Fatal(err)
 		}
-		s.equal("a fence", o.fence, fence)
+		s.equal("a fence", o.Fence, fence)
 	}
 }
 
@@ -163,14 +163,14 @@ func commitReceipt(s *scene) {
 	a, b := s.entity(0), s.entity(1)
 	for round := range uint64(2) {
 		rich := s.full(one, s.entity(0), 0)
-		rich.Parts = append(rich.Parts, two.part(3))
+		rich.Parts = append(rich.Parts, two.Part(3))
 		rich.Writes = nil
 		for _, id := range []uuid.UUID{b, a} {
 			var expect uint64
 			if round > 0 {
 				expect = s.only(s.Space.State(id)).Sequence
 			}
-			rich.Writes = append(rich.Writes, ecsstore.Write{Entity: head(id, round+1, uuid.New()), Expect: expect})
+			rich.Writes = append(rich.Writes, ecsstore.Write{Entity: Head(id, round+1, uuid.New()), Expect: expect})
 		}
 		got := s.commit(rich, one, two)
 		last := func(subject string) uint64 {
@@ -189,12 +189,12 @@ func commitReceipt(s *scene) {
 func commitEntitiesOfOtherPartitions(s *scene) {
 	o := s.claim(0, "worker")
 	child, parent := s.entity(1), s.entity(2)
-	b := batch(o.part(1))
-	b.Writes = []ecsstore.Write{{Entity: head(child, 1, uuid.New())}, {Entity: head(parent, 1, uuid.New())}}
+	b := Batch(o.Part(1))
+	b.Writes = []ecsstore.Write{{Entity: Head(child, 1, uuid.New())}, {Entity: Head(parent, 1, uuid.New())}}
 	first := s.commit(b, o)
-	b = batch(o.part(1))
+	b = Batch(o.Part(1))
 	b.Writes = []ecsstore.Write{
-		{Entity: head(child, 2, uuid.New()), Expect: first.Heads[child]}, {Entity: head(parent, 2, uuid.New()), Expect: 1},
+		{Entity: Head(child, 2, uuid.New()), Expect: first.Heads[child]}, {Entity: Head(parent, 2, uuid.New()), Expect: 1},
 	}
 	s.refused(b, ecsstore.ErrRefused)
 	s.same(s.all())
@@ -210,10 +210,10 @@ func commitIsNotStoredTwice(s *scene) {
 // What was not stored is as it was: sent again, it continues the partition's chain.
 func commitAgain(s *scene) {
 	o := s.claim(0, "worker")
-	s.commit(batch(o.part(1)), o)
+	s.commit(Batch(o.Part(1)), o)
 	id := s.entity(0)
-	b := batch(o.part(2))
-	b.Writes = []ecsstore.Write{{Entity: head(id, 1, uuid.New()), Expect: 99}}
+	b := Batch(o.Part(2))
+	b.Writes = []ecsstore.Write{{Entity: Head(id, 1, uuid.New()), Expect: 99}}
 	s.refused(b, ecsstore.ErrRefused)
 	b.Writes[0].Expect = 0
 	s.commit(b, o)
@@ -224,21 +224,21 @@ func commitAgain(s *scene) {
 
 func commitWithoutWindows(s *scene) {
 	o := s.claim(0, "worker")
-	receipt := s.commit(batch(o.part(0)), o)
+	receipt := s.commit(Batch(o.Part(0)), o)
 	s.equal("the receipt", ecsstore.Receipt{
 		Fences: []uint64{s.only(s.Space.Fence(0)).Sequence}, Windows: []uint64{0}, Heads: map[uuid.UUID]uint64{},
 	}, receipt)
-	s.commit(batch(o.part(1)), o)
+	s.commit(Batch(o.Part(1)), o)
 }
 
 // crowd returns a commit of that many messages.
-func (s *scene) crowd(o *owner, messages int) *ecsstore.Batch {
+func (s *scene) crowd(o *Owner, messages int) *ecsstore.Batch {
 	s.Helper()
-	p := o.part(1)
+	p := o.Part(1)
 	for p.Size() < messages {
 		p.Events = append(p.Events, s.event(operation.CompletedEvent, o, operation.EntityID("crowd"), uuid.New()))
 	}
-	return batch(p)
+	return Batch(p)
 }
 
 func commitOfMaxBatch(s *scene) {
@@ -255,12 +255,12 @@ func commitOfMaxBatch(s *scene) {
 // Messages that only carry a check count like the others.
 func commitOfTooManyChecks(s *scene) {
 	o := s.claim(0, "worker")
-	b := batch(o.part(1))
+	b := Batch(o.Part(1))
 	for range ecsstore.MaxBatch { // the fence takes none, the decision record one
 		b.Reads = append(b.Reads, ecsstore.ReadCheck{ID: uuid.New()})
 	}
 	s.refused(b, ecsstore.ErrTooLarge)
-	b = batch(o.part(1))
+	b = Batch(o.Part(1))
 	for range ecsstore.MaxBatch - 1 {
 		b.Reads = append(b.Reads, ecsstore.ReadCheck{ID: uuid.New()})
 	}
@@ -272,19 +272,19 @@ func commitOfTooManyChecks(s *scene) {
 func commitOfTooLargeAMessage(s *scene) {
 	o := s.claim(0, "worker")
 	huge := []byte(strings.Repeat("x", 1<<20))
-	p := o.part(1)
+	p := o.Part(1)
 	p.Dead = []ecsstore.DeadLetter{{Reason: "large", Data: huge}}
-	s.refused(batch(p), ecsstore.ErrTooLarge)
-	p = o.part(1)
+	s.refused(Batch(p), ecsstore.ErrTooLarge)
+	p = o.Part(1)
 	p.Windows[0].Owner = string(huge) // the last message of all
-	s.refused(batch(p), ecsstore.ErrTooLarge)
-	s.commit(batch(o.part(1)), o)
+	s.refused(Batch(p), ecsstore.ErrTooLarge)
+	s.commit(Batch(o.Part(1)), o)
 }
 
 func commitOfWhatCannotBeEncoded(s *scene) {
 	o := s.claim(0, "worker")
-	b := batch(o.part(1))
-	broken := head(s.entity(0), 1, uuid.New())
+	b := Batch(o.Part(1))
+	broken := Head(s.entity(0), 1, uuid.New())
 	broken.Components["n"] = json.Number("seven")
 	b.Writes = []ecsstore.Write{{Entity: broken}}
 	before := s.all()
@@ -299,7 +299,7 @@ func commitWithoutReply(s *scene) {
 	o := s.claim(0, "worker")
 	ctx, cancel := context.WithCancel(s.Context())
 	cancel()
-	b := batch(o.part(1))
+	b := Batch(o.Part(1))
 	if _, err := s.Store.Commit(ctx, b); !errors.Is(err, ecsstore.ErrUnknown) {
 		s.Errorf("commit: %v, want %v", err, ecsstore.ErrUnknown)
 	}
@@ -308,7 +308,7 @@ func commitWithoutReply(s *scene) {
 		s.Fatal(err)
 	}
 	applied := fence.BatchID == b.ID
-	c, err := s.Store.Claim(s.Context(), 0, "worker", o.fence.Epoch)
+	c, err := s.Store.Claim(s.Context(), 0, "worker", o.Fence.Epoch)
 	if err != nil {
 		s.Fatal(err)
 	}

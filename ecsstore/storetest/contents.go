@@ -27,16 +27,16 @@ func headsLoad(s *scene) {
 	o := s.claim(0, "worker")
 	here, there, never := s.entity(0), s.entity(3), s.entity(0)
 	op := uuid.New()
-	b := batch(o.part(1))
-	b.Writes = []ecsstore.Write{{Entity: head(here, 7, op)}, {Entity: head(there, 1, op)}}
+	b := Batch(o.Part(1))
+	b.Writes = []ecsstore.Write{{Entity: Head(here, 7, op)}, {Entity: Head(there, 1, op)}}
 	at := s.commit(b, o).Heads
 	got, err := s.Store.Load(s.Context(), []uuid.UUID{there, never, here})
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.equal("the heads", map[uuid.UUID]ecsstore.Head{
-		here:  {Entity: head(here, 7, op), Sequence: at[here]},
-		there: {Entity: head(there, 1, op), Sequence: at[there]},
+		here:  {Entity: Head(here, 7, op), Sequence: at[here]},
+		there: {Entity: Head(there, 1, op), Sequence: at[there]},
 		never: {},
 	}, got)
 	none, err := s.Store.Load(s.Context(), nil)
@@ -52,10 +52,10 @@ func versionsAreKept(s *scene) {
 	at := s.create(o, id)
 	var want []ecsstore.Version
 	for n := range uint64(3) {
-		v := ecsstore.Version{Entity: id, Number: n + 1, OpID: uuid.New(), Time: noon, Note: "a note", Head: head(id, n+2, uuid.New())}
-		p := o.part(1)
+		v := ecsstore.Version{Entity: id, Number: n + 1, OpID: uuid.New(), Time: noon, Note: "a note", Head: Head(id, n+2, uuid.New())}
+		p := o.Part(1)
 		p.Versions = []ecsstore.Version{v}
-		b := batch(p)
+		b := Batch(p)
 		b.Writes = []ecsstore.Write{{Entity: v.Head, Expect: at}}
 		at = s.commit(b, o).Heads[id]
 		bare := *v.Head
@@ -117,9 +117,9 @@ func recordsReplaceOneAnother(s *scene) {
 	id, op := s.entity(0), uuid.New()
 	for _, status := range []operation.Status{operation.Executing, operation.Pending, operation.Succeeded} {
 		want := record(op, id, 1, status)
-		p := o.part(1)
+		p := o.Part(1)
 		p.Records = []operation.Record{want}
-		s.commit(batch(p), o)
+		s.commit(Batch(p), o)
 		var got operation.Record
 		s.decode(s.only(s.Space.Record(0, op)), &got)
 		s.equal("the record", want, got)
@@ -129,12 +129,12 @@ func recordsReplaceOneAnother(s *scene) {
 // A dead letter keeps the bytes as they came, and says what was wrong with them.
 func deadLetters(s *scene) {
 	o := s.claim(2, "worker")
-	p := o.part(1)
+	p := o.Part(1)
 	p.Dead = []ecsstore.DeadLetter{
 		{Sequence: 12, Subject: "hierarchy.partition.2.low.x", Reason: "invalid: op_id: want a UUID", Data: []byte("{\x00\xff\"")},
 		{Sequence: 13, Subject: "hierarchy.partition.2.low.y", Reason: "op_id_conflict"},
 	}
-	s.commit(batch(p), o)
+	s.commit(Batch(p), o)
 	got := s.Stored(s.Space.Dead(2))
 	if len(got) != 2 {
 		s.Fatalf("%d dead letters are stored, want 2", len(got))
@@ -170,10 +170,10 @@ func eventsAreStoredAsTheyAre(s *scene) {
 // and the fence that of the last.
 func decisionRecordsFormAChain(s *scene) {
 	o := s.claim(0, "worker")
-	s.commit(batch(o.part(1)), o)
-	s.commit(batch(o.part(3)), o)
+	s.commit(Batch(o.Part(1)), o)
+	s.commit(Batch(o.Part(3)), o)
 	o = s.claim(0, "next")
-	last := batch(o.part(2))
+	last := Batch(o.Part(2))
 	s.commit(last, o)
 	previous := ""
 	for _, msg := range s.Stored(s.Space.Window(0)) {
@@ -205,7 +205,7 @@ func digestCoversThePart(s *scene) {
 	id := s.entity(0)
 	b := s.full(o, id, 0)
 	b.Parts[0].Windows = append(b.Parts[0].Windows, b.Parts[0].Windows[0])
-	b.Parts = append(b.Parts, other.part(1))
+	b.Parts = append(b.Parts, other.Part(1))
 	s.commit(b, o, other)
 	var covered bytes.Buffer
 	for _, subject := range []string{s.Space.Versions(id), s.Space.Events(), s.Space.Dead(0)} {

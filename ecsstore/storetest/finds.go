@@ -53,25 +53,25 @@ func findThroughALife(s *scene) {
 		},
 	}, s.find(target, op))
 
-	p := o.part(1)
+	p := o.Part(1)
 	p.Fence.Cursor = sequence
 	p.Records = []operation.Record{record(op, target, sequence, operation.Executing)}
-	s.commit(batch(p), o)
+	s.commit(Batch(p), o)
 	want := ecsstore.Found{
 		Status: operation.Executing, Priority: operation.High, Effective: operation.High,
 		InheritedFrom: operation.EntityID("parent"), Depth: 2,
 	}
 	s.equal("while it executes", want, s.find(target, op))
 
-	p = o.part(1)
+	p = o.Part(1)
 	p.Records = []operation.Record{record(op, target, sequence, operation.Rejected)}
-	s.commit(batch(p), o)
+	s.commit(Batch(p), o)
 	want.Status = operation.Rejected
 	s.equal("once it has ended", want, s.find(target, op))
 
 	other := uuid.New() // of which no record was ever needed
-	b := batch(o.part(1))
-	b.Writes = []ecsstore.Write{{Entity: head(target, 1, other)}}
+	b := Batch(o.Part(1))
+	b.Writes = []ecsstore.Write{{Entity: Head(target, 1, other)}}
 	s.commit(b, o)
 	s.equal("once it has succeeded", ecsstore.Found{
 		Status: operation.Succeeded, Priority: operation.High, Effective: operation.High, Depth: 2,
@@ -87,13 +87,13 @@ func findNothing(s *scene) {
 	sequence := s.submit(operation.DetachEntity, s.entity(1), op)
 	s.equal("as an operation for another", ecsstore.Found{}, s.find(target, op))
 	lost := uuid.New()
-	p := o.part(1)
+	p := o.Part(1)
 	p.Fence.Cursor = max(sequence, s.submit(operation.DetachEntity, target, lost))
 	p.Events = []ecsstore.Event{
 		s.event(operation.RejectedEvent, o, target, lost), s.event(operation.CompletedEvent, o, target, uuid.New()),
 	}
-	b := batch(p)
-	b.Writes = []ecsstore.Write{{Entity: head(target, 1, uuid.New())}}
+	b := Batch(p)
+	b.Writes = []ecsstore.Write{{Entity: Head(target, 1, uuid.New())}}
 	s.commit(b, o)
 	s.equal("after it has lost", ecsstore.Found{}, s.find(target, lost))
 	s.equal("in a partition that nobody has claimed", ecsstore.Found{}, s.find(s.entity(2), lost))
@@ -118,9 +118,9 @@ func findCompleted(s *scene) {
 	var ops []uuid.UUID
 	for range 3 {
 		op := uuid.New()
-		p := o.part(1)
+		p := o.Part(1)
 		p.Events = []ecsstore.Event{s.event(operation.CompletedEvent, o, target, op)}
-		s.commit(batch(p), o)
+		s.commit(Batch(p), o)
 		ops = append(ops, op)
 	}
 	for _, op := range ops {

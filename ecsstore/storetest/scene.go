@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -38,28 +37,10 @@ func (s *scene) entity(partition int) uuid.UUID {
 	}
 }
 
-// head returns a head at a revision, whose history has one entry.
-func head(id uuid.UUID, revision uint64, op uuid.UUID) *ecsstore.Entity {
-	return &ecsstore.Entity{
-		ID: id, Type: "tank", Place: ecsstore.Root, Revision: revision, CreatedAt: noon, UpdatedAt: noon,
-		Components: map[string]any{"level": json.Number("12345678901234567890.5")},
-		History: []ecsstore.Modification{{
-			Revision: revision, OpID: op, OpType: operation.ModifyField, Time: noon, Priority: operation.High, Depth: 2,
-		}},
-	}
-}
-
-// owner is a worker that has claimed a partition.
-type owner struct {
-	fence  operation.Fence
-	expect uint64
-}
-
 // claim claims a partition for name.
-func (s *scene) claim(partition int, name string) *owner {
+func (s *scene) claim(partition int, name string) *Owner {
 	s.Helper()
-	c := s.claimed(partition, name)
-	return &owner{fence: c.Fence, expect: c.Expect}
+	return Claim(s.T, s.Store, partition, name)
 }
 
 func (s *scene) claimed(partition int, name string) ecsstore.Claim {
@@ -71,45 +52,24 @@ func (s *scene) claimed(partition int, name string) ecsstore.Claim {
 	return c
 }
 
-// part returns the owner's next commit: as many windows, and nothing in them.
-func (o *owner) part(windows int) ecsstore.Part {
-	p := ecsstore.Part{Fence: o.fence, Expect: o.expect}
-	f := &p.Fence
-	f.Crashes, f.Released = 0, false
-	for range windows {
-		f.Windows++
-		p.Windows = append(p.Windows, operation.Window{
-			ID: operation.WindowID(f.Partition, f.Windows), Partition: f.Partition, Number: f.Windows,
-			Owner: f.Owner, Epoch: f.Epoch, After: f.Cursor, Cursor: f.Cursor, Cause: operation.ClosedByTimer,
-			Opened: noon, Closed: noon,
-		})
-	}
-	return p
-}
-
-// batch makes a commit of parts.
-func batch(parts ...ecsstore.Part) *ecsstore.Batch {
-	return &ecsstore.Batch{ID: uuid.NewString(), Parts: parts}
-}
-
 // commit stores a batch whose parts are the owners', in that order.
-func (s *scene) commit(b *ecsstore.Batch, owners ...*owner) ecsstore.Receipt {
+func (s *scene) commit(b *ecsstore.Batch, owners ...*Owner) ecsstore.Receipt {
 	s.Helper()
 	receipt, err := s.Store.Commit(s.Context(), b)
 	if err != nil {
 		s.Fatalf("commit: %v", err)
 	}
 	for i, o := range owners {
-		o.fence, o.expect = b.Parts[i].Fence, receipt.Fences[i]
+		o.Stored(b, receipt, i)
 	}
 	return receipt
 }
 
 // create stores an entity and returns the sequence of its head.
-func (s *scene) create(o *owner, id uuid.UUID) uint64 {
+func (s *scene) create(o *Owner, id uuid.UUID) uint64 {
 	s.Helper()
-	b := batch(o.part(1))
-	b.Writes = []ecsstore.Write{{Entity: head(id, 1, uuid.New())}}
+	b := Batch(o.Part(1))
+	b.Writes = []ecsstore.Write{{Entity: Head(id, 1, uuid.New())}}
 	return s.commit(b, o).Heads[id]
 }
 
@@ -154,19 +114,19 @@ func (s *scene) equal(what string, want, got any) {
 }
 
 // event returns an event about an entity.
-func (s *scene) event(kind operation.Kind, o *owner, target, op uuid.UUID) ecsstore.Event {
+func (s *scene) event(kind operation.Kind, o *Owner, target, op uuid.UUID) ecsstore.Event {
 	s.Helper()
 	detail := operation.Detail{
 		OpID: op, OpType: operation.ModifyField, Target: target.String(), Priority: operation.Low,
-		EffectivePriority: operation.Critical, Worker: o.fence.Owner, Partition: o.fence.Partition,
-		Window: operation.WindowID(o.fence.Partition, o.fence.Windows+1), Sequence: 1,
+		EffectivePriority: operation.Critical, Worker: o.Fence.Owner, Partition: o.Fence.Partition,
+		Window: operation.WindowID(o.Fence.Partition, o.Fence.Windows+1), Sequence: 1,
 	}
 	var data any = operation.CompletedDetail{Detail: detail, Attempt: 1}
 	if kind == operation.RejectedEvent {
 		data = operation.RejectedDetail{Detail: detail, Reason: operation.LostConflict, Message: "a < b"}
 	}
 	id := fmt.Sprintf("%s/%s/1", op, kind)
-	body, err := operation.NewEvent(kind, id, o.fence.Partition, target.String(), noon, "", data)
+	body, err := operation.NewEvent(kind, id, o.Fence.Partition, target.String(), noon, "", data)
 	if err != nil {
 		s.Fatal(err)
 	}
