@@ -144,8 +144,8 @@ func closeOnceSent(r *rig, w *wire, nc *nats.Conn) {
 	go func() { // ends once the commit is written
 		await()
 		w.cut(false, true)
+		release() // first: closing waits for the write
 		nc.Close()
-		release()
 	}()
 }
 

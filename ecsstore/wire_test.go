@@ -63,7 +63,6 @@ type wireConn struct {
 
 func (c *wireConn) Write(p []byte) (int, error) {
 	c.wire.mu.Lock()
-	mute := c.wire.mute
 	var resume chan struct{}
 	if c.wire.patience != nil && bytes.Contains(p, c.wire.patience) {
 		resume = c.wire.resume
@@ -74,6 +73,9 @@ func (c *wireConn) Write(p []byte) (int, error) {
 	if resume != nil {
 		<-resume
 	}
+	c.wire.mu.Lock()
+	mute := c.wire.mute
+	c.wire.mu.Unlock()
 	if mute {
 		return len(p), nil
 	}
