@@ -24,7 +24,7 @@ type wire struct {
 
 // Dial implements nats.CustomDialer.
 func (w *wire) Dial(network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: time.Second}).Dial(network, address) //nolint:noctx // the interface has none
+	conn, err := (&net.Dialer{Timeout: time.Second}).Dial(network, address)
 	return &wireConn{Conn: conn, wire: w}, err
 }
 
