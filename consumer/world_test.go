@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
@@ -98,19 +99,24 @@ func newWorld(t *testing.T, s *natstest.Server, partitions int) *world {
 // start starts a worker; change may alter its settings.
 func (w *world) start(change ...func(*Config)) *crew {
 	w.t.Helper()
+	return w.startOn(w.s.Connect(w.t), w.wrap, change...)
+}
+
+// startOn starts a worker on a connection of its own.
+func (w *world) startOn(nc *nats.Conn, wrap func(streams) streams, change ...func(*Config)) *crew {
+	w.t.Helper()
 	cfg := w.cfg
 	cfg.Name = fmt.Sprintf("w%d", len(w.crews)+1)
 	for _, c := range change {
 		c(&cfg)
 	}
-	nc := w.s.Connect(w.t)
 	worker, err := New(nc, cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- w.run(ctx, worker) }()
+	go func() { done <- run(ctx, worker, wrap) }()
 	wait := sync.OnceFunc(func() {
 		if err := <-done; err != nil && !errors.Is(err, ErrClosed) && nc.IsConnected() {
 			w.t.Errorf("worker %s: %v", cfg.Name, err)
@@ -125,15 +131,15 @@ func (w *world) start(change ...func(*Config)) *crew {
 	return c
 }
 
-func (w *world) run(ctx context.Context, worker *Worker) error {
-	if w.wrap == nil {
+func run(ctx context.Context, worker *Worker, wrap func(streams) streams) error {
+	if wrap == nil {
 		return worker.Run(ctx)
 	}
 	store, err := ecsstore.NewJetStream(ctx, worker.js, worker.cfg.Space)
 	if err != nil {
 		return err
 	}
-	return worker.work(ctx, w.wrap(store))
+	return worker.work(ctx, wrap(store))
 }
 
 // ready starts a worker that has every partition.

@@ -6,6 +6,8 @@
 // does to writes in flight. Both can be stopped and restarted on the same store
 // and the same address, and both end with the test that started them.
 //
+// A [Line] is the way between a client and a server, which a test can cut and hold.
+//
 // [Bubble] runs a test with a server in a testing/synctest bubble, where time is
 // virtual: an hour of retries, grace periods and time-outs passes in the blink of
 // an eye and in the same order each time. What makes that work is easy to miss:
