@@ -19,11 +19,7 @@ func (d *draft) cancel(it *item, c *contenders) error {
 	}
 	ref := operation.Ref{Target: target, ID: it.cancel.OpID}
 	if r := c.remove(ref); r != nil {
-		for i := range d.window.Taken {
-			if d.window.Taken[i].OpID == r.OpID {
-				d.window.Taken[i].Fate = operation.Withdrawn
-			}
-		}
+		d.refate(r, operation.Withdrawn)
 		return d.cancelled(it, r)
 	}
 	if r := d.find(ref); r != nil && r.Status == operation.Pending {

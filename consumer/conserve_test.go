@@ -97,7 +97,7 @@ func (s *stock) read(msg jetstream.Msg) {
 		s.dead[uint64(s.number(h.Get(ecsstore.HeaderDeadSequence)))] = h.Get(ecsstore.HeaderDeadReason)
 	case "window":
 		s.window(msg)
-	case "check":
+	case "check", "ledger":
 	default:
 		s.w.t.Errorf("a stray message at %s", msg.Subject())
 	}

@@ -75,7 +75,7 @@ func (d *draft) holder(entity uuid.UUID) *operation.Holder {
 	}
 	return &operation.Holder{
 		OpID: h.OpID, EffectivePriority: h.EffectivePriority, Status: h.Status,
-		Protected: h.Status == operation.Pending && d.protected(h),
+		Protected: h.Status == operation.Pending && d.protected(h), AttemptAt: h.AttemptAt,
 	}
 }
 

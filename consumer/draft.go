@@ -57,7 +57,8 @@ func newDraft(r *round, p *partition, base *draft) *draft {
 		d.part.Fence = base.part.Fence
 	}
 	f := &d.part.Fence
-	f.Crashes, f.Released, f.Time, f.Ledger = 0, false, r.now, p.ledger.oldest()
+	f.Crashes, f.Released, f.Time = 0, false, r.now
+	f.Ledger = max(f.Ledger, p.ledger.oldest())
 	return d
 }
 
@@ -100,7 +101,7 @@ func (d *draft) open(cause operation.CloseCause, items []item) {
 	d.window = operation.Window{
 		Partition: d.p.id, Number: f.Windows + 1, ID: operation.WindowID(d.p.id, f.Windows+1),
 		Owner: f.Owner, Epoch: f.Epoch, After: f.Cursor, Cursor: f.Cursor,
-		Cause: cause, Opened: d.round.now, Closed: d.round.now,
+		Cause: cause, Opened: d.round.now, Closed: d.round.now, Partitions: f.Partitions,
 	}
 	if len(items) > 0 {
 		d.window.Opened = items[0].staged

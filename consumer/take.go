@@ -106,9 +106,11 @@ func (d *draft) sort(it *item, c *contenders) error {
 
 // note enters a message in the decision record.
 func (d *draft) note(it *item, fate operation.Fate, reason operation.Reason) {
-	d.window.Taken = append(d.window.Taken, operation.Taken{
-		Sequence: it.sequence, OpID: it.id(), Digest: it.digest, Fate: fate, Reason: reason,
-	})
+	t := operation.Taken{Sequence: it.sequence, OpID: it.id(), Digest: it.digest, Fate: fate, Reason: reason}
+	if fate == operation.Refused {
+		t.Target = it.sub.Target
+	}
+	d.window.Taken = append(d.window.Taken, t)
 }
 
 // lookup returns what is known of an operation id in this partition.
@@ -172,7 +174,7 @@ func (d *draft) parents(c *contenders) error {
 				if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
 					return err
 				}
-				d.refate(r.OpID)
+				d.refate(r, operation.Refused)
 			default:
 				r.EffectivePriority, r.InheritedFrom, r.Depth = in.Effective, in.From, in.Depth
 				kept = append(kept, r)
@@ -183,11 +185,11 @@ func (d *draft) parents(c *contenders) error {
 	return nil
 }
 
-// refate marks an operation of the window as refused before resolution.
-func (d *draft) refate(id uuid.UUID) {
+// refate marks an operation of the window as one that does not contend after all.
+func (d *draft) refate(r *operation.Record, fate operation.Fate) {
 	for i := range d.window.Taken {
-		if d.window.Taken[i].OpID == id && d.window.Taken[i].Fate == operation.Contended {
-			d.window.Taken[i].Fate = operation.Refused
+		if t := &d.window.Taken[i]; t.OpID == r.OpID && t.Fate == operation.Contended {
+			t.Fate, t.Target = fate, r.Operation.Target.String()
 		}
 	}
 }

@@ -18,10 +18,13 @@ import (
 )
 
 // Errors of a claim. ErrHalted means that the streams contradict each other: the
-// partition must not go on until somebody has looked (rule R25).
+// partition must not go on until somebody has looked (rule R25). ErrResized means
+// that the store has to be opened again, ErrResizing that this will be so in a moment.
 var (
-	ErrLost   = errors.New("another worker owns the partition")
-	ErrHalted = errors.New("partition halted")
+	ErrLost     = errors.New("another worker owns the partition")
+	ErrHalted   = errors.New("partition halted")
+	ErrResizing = errors.New("the number of partitions is being changed")
+	ErrResized  = errors.New("the number of partitions has changed")
 )
 
 // Claim is a partition as its new owner finds it.
@@ -33,7 +36,7 @@ type Claim struct {
 	Ledger  []LedgerPage       // oldest first
 }
 
-// LedgerPage is what a decision record says about the operations it took or ended.
+// LedgerPage is what a decision record, or a page that stands in for some, says about the operations it took or ended.
 type LedgerPage struct {
 	Sequence uint64 // of the record in the store
 	Taken    []operation.Taken
@@ -49,14 +52,15 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 	if c.Expect, err = s.last(ctx, s.space.Fence(partition), &c.Fence); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
-	if epoch > 0 && c.Fence.Epoch != epoch {
-		return Claim{}, fmt.Errorf("claiming partition %d: %w: %s", partition, ErrLost, c.Fence.Owner)
+	if err := c.allowed(s.partitions, epoch); err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
 	if err := s.checkInput(ctx, partition, c.Fence.Cursor); err != nil {
 		return Claim{}, err
 	}
 	c.Unclean = c.Fence.Unclean()
 	c.Fence = c.Fence.Claimed(partition, owner)
+	c.Fence.Partitions = s.partitions
 	if waits, err := s.waits(ctx, partition, c.Fence.Cursor); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	} else if !waits {
@@ -69,6 +73,20 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
 	return c, nil
+}
+
+// allowed reports why a worker that knows a number of partitions may not claim the
+// one whose fence was just read.
+func (c *Claim) allowed(partitions int, epoch uint64) error {
+	switch f := &c.Fence; {
+	case f.Resizing > 0:
+		return fmt.Errorf("%w from %d to %d by %s", ErrResizing, partitions, f.Resizing, f.Owner)
+	case f.Partitions > 0 && f.Partitions != partitions:
+		return fmt.Errorf("%w from %d to %d", ErrResized, partitions, f.Partitions)
+	case epoch > 0 && f.Epoch != epoch:
+		return fmt.Errorf("%w: %s", ErrLost, f.Owner)
+	}
+	return nil
 }
 
 // Fence returns the fence of a partition, the zero fence if it was never claimed.
@@ -154,9 +172,14 @@ func (s *JetStream) replay(ctx context.Context, c *Claim) error {
 	if err == nil && c.Fence.Chain != "" {
 		var book ledger
 		err = s.scan(ctx, c, jetstream.OrderedConsumerConfig{
-			FilterSubjects: []string{s.space.Window(p), s.space.Fence(p)},
+			FilterSubjects: []string{s.space.Window(p), s.space.Ledger(p), s.space.Fence(p)},
 			DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
-		}, func(msg jetstream.Msg, sequence uint64) error { return book.read(c, msg.Data(), sequence) })
+		}, func(msg jetstream.Msg, sequence uint64) error {
+			if msg.Subject() == s.space.Ledger(p) {
+				return c.recall(msg.Data(), sequence)
+			}
+			return book.read(c, msg.Data(), sequence)
+		})
 		if err == nil {
 			err = book.end(c)
 		}
@@ -174,6 +197,16 @@ func (c *Claim) remember(data []byte) error {
 		return fmt.Errorf("%w: %w", ErrHalted, err)
 	}
 	c.Records = append(c.Records, r)
+	return nil
+}
+
+// recall adds a page of a ledger from before the number of partitions was changed.
+func (c *Claim) recall(data []byte, sequence uint64) error {
+	var page operation.Ledger
+	if err := json.Unmarshal(data, &page); err != nil {
+		return fmt.Errorf("%w: %w", ErrHalted, err)
+	}
+	c.Ledger = append(c.Ledger, LedgerPage{Sequence: sequence, Taken: page.Taken})
 	return nil
 }
 

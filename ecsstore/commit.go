@@ -39,6 +39,7 @@ type Part struct {
 	Versions []Version
 	Events   []Event
 	Dead     []DeadLetter
+	Ledger   []operation.Ledger // pages that stand in for decision records; see [JetStream.Resize]
 }
 
 // Event is an event and where it goes.
@@ -68,12 +69,13 @@ const (
 type Receipt struct {
 	Fences  []uint64             // of each part, in order
 	Windows []uint64             // the last window record of each part, in order; 0 if it has none
+	Ledgers []uint64             // the first page of each part, in order; 0 if it has none
 	Heads   map[uuid.UUID]uint64 // of each write
 }
 
 // Size returns how many messages the part becomes, its heads apart.
 func (p *Part) Size() int {
-	return 1 + len(p.Windows) + len(p.Records) + len(p.Versions) + len(p.Events) + len(p.Dead)
+	return 1 + len(p.Windows) + len(p.Records) + len(p.Versions) + len(p.Events) + len(p.Dead) + len(p.Ledger)
 }
 
 // Commit stores a batch. See [ErrRefused] and its neighbours for what an error
@@ -98,6 +100,7 @@ type encoder struct {
 	parts     []Part // of the batch, filled in
 	out       []message
 	windows   []int // index of the last window record of each part, -1 if it has none
+	ledgers   []int // index of the first page of each part, -1 if it has none
 }
 
 func ttl(d time.Duration) string { return d.Truncate(time.Second).String() }
@@ -172,7 +175,25 @@ func (e *encoder) part(p *Part, batchID string) error {
 		e.dead(p.Fence.Partition, &p.Dead[i])
 		digestMessage(digest, e.last())
 	}
+	if err := e.ledger(p); err != nil {
+		return err
+	}
 	return e.window(p, batchID, digest)
+}
+
+func (e *encoder) ledger(p *Part) error {
+	first := -1
+	if len(p.Ledger) > 0 {
+		first = len(e.out)
+	}
+	e.ledgers = append(e.ledgers, first)
+	for i := range p.Ledger {
+		if err := e.add(e.space.Ledger(p.Fence.Partition), &p.Ledger[i]); err != nil {
+			return err
+		}
+		e.last().set(headerTTL, e.retention)
+	}
+	return nil
 }
 
 // window appends the decision records; the last one carries the digest of the
@@ -248,15 +269,17 @@ func (e *encoder) checks(b *Batch) {
 // receipt completes the batch, of which the first message was stored at first.
 func (e *encoder) receipt(b *Batch, first uint64) Receipt {
 	copy(b.Parts, e.parts)
-	at := func(index int) uint64 { return first + uint64(index) } //nolint:gosec // an index
-	r := Receipt{
-		Fences: make([]uint64, len(b.Parts)), Windows: make([]uint64, len(b.Parts)), Heads: make(map[uuid.UUID]uint64, len(b.Writes)),
+	r := Receipt{Heads: make(map[uuid.UUID]uint64, len(b.Writes))}
+	at := func(index int) uint64 { // 0 where there is none
+		if index < 0 {
+			return 0
+		}
+		return first + uint64(index) //nolint:gosec // an index
 	}
 	for i := range b.Parts {
-		r.Fences[i] = at(i)
-		if e.windows[i] >= 0 {
-			r.Windows[i] = at(e.windows[i])
-		}
+		r.Fences = append(r.Fences, at(i))
+		r.Windows = append(r.Windows, at(e.windows[i]))
+		r.Ledgers = append(r.Ledgers, at(e.ledgers[i]))
 	}
 	for i, w := range b.Writes {
 		r.Heads[w.Entity.ID] = at(len(b.Parts) + i)

@@ -17,8 +17,8 @@ func (m *Memory) Claim(ctx context.Context, partition int, owner string, epoch u
 	if c.Expect, err = m.last(m.space.Fence(partition), &c.Fence); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
-	if epoch > 0 && c.Fence.Epoch != epoch {
-		return Claim{}, fmt.Errorf("claiming partition %d: %w: %s", partition, ErrLost, c.Fence.Owner)
+	if err := c.allowed(m.partitions, epoch); err != nil {
+		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
 	if err := checkCursor(m.space.OpsStream(), partition, c.Fence.Cursor, m.ops.state()); err != nil {
 		return Claim{}, err
@@ -26,6 +26,7 @@ func (m *Memory) Claim(ctx context.Context, partition int, owner string, epoch u
 	c.Unclean = c.Fence.Unclean()
 	waits := len(m.ops.list(m.space.Submitted(partition), c.Fence.Cursor+1)) > 0
 	c.Fence = c.Fence.Claimed(partition, owner)
+	c.Fence.Partitions = m.partitions
 	if !waits {
 		c.Fence.Crashes = 0
 	}
@@ -67,6 +68,11 @@ func (m *Memory) replay(c *Claim) error {
 	}
 	if c.Fence.Chain == "" {
 		return nil
+	}
+	for _, msg := range m.store.list(m.space.Ledger(c.Fence.Partition), c.Fence.Ledger) {
+		if err := c.recall(msg.Data, msg.Sequence); err != nil {
+			return err
+		}
 	}
 	var book ledger
 	for _, msg := range m.store.list(m.space.Window(c.Fence.Partition), c.Fence.Ledger) {

@@ -51,6 +51,7 @@ type Holder struct {
 	EffectivePriority Priority  `json:"effective_priority"`
 	Status            Status    `json:"status"`              // executing, or pending between two attempts
 	Protected         bool      `json:"protected,omitempty"` // within the grace period (rule R8)
+	AttemptAt         time.Time `json:"attempt_at,omitzero"` // start of its latest attempt
 }
 
 // Decision is what a window decided about one entity: contenders in rank order,

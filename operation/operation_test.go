@@ -227,3 +227,15 @@ func TestR21_CountedFates(t *testing.T) {
 		}
 	}
 }
+
+// TestRetiredFence is of a partition that the present number leaves out.
+func TestRetiredFence(t *testing.T) {
+	for partition, want := range []bool{false, false, false, true, true} {
+		if got := (Fence{Partition: partition, Partitions: 3}).Retired(); got != want {
+			t.Errorf("partition %d of 3 is retired: %t", partition, got)
+		}
+	}
+	if (Fence{Partition: 7}).Retired() {
+		t.Error("a partition that nobody has claimed is retired")
+	}
+}

@@ -22,7 +22,20 @@ type Fence struct {
 	Released  bool      `json:"released,omitempty"` // its owner let go of it in good order
 	Counts    Counts    `json:"counts"`
 	Time      time.Time `json:"time"`
+
+	// Partitions is how many partitions there are: one from that number on is
+	// retired. A worker that knows another number must not touch the partition. It is
+	// 0 as long as nobody has claimed the partition.
+	Partitions int `json:"partitions,omitempty"`
+	// Resizing is the number of partitions that the fence's owner is about to change
+	// to, 0 if it is none of that kind: until it is done no worker may claim the
+	// partition.
+	Resizing int `json:"resizing,omitempty"`
 }
+
+// Retired reports whether the partition is out of use since the number of partitions
+// was changed. Its fence and its records stay, and its counts still count.
+func (f Fence) Retired() bool { return f.Partitions > 0 && f.Partition >= f.Partitions }
 
 // Unclean reports whether the owner has not let go of the partition in good order.
 func (f Fence) Unclean() bool { return f.Epoch > 0 && !f.Released }
@@ -63,6 +76,11 @@ const (
 	ClosedFull    CloseCause = "full"  // one commit could hold no more
 	ClosedByDue   CloseCause = "due"   // no new operation: a retry, a result, a grace period or a carried operation was due
 	ClosedIdle    CloseCause = "idle"  // nothing decided: the cursor of an idle partition moves on
+
+	// ClosedByResize: nothing decided, the number of partitions was changed. Every
+	// partition that is or was in use has such a record in the one commit that does it;
+	// the cursors of all move to the end of the operations stream.
+	ClosedByResize CloseCause = "resize"
 )
 
 // Window is the decision record of one commit of one partition: what it took, what
@@ -84,6 +102,8 @@ type Window struct {
 	Decisions []Decision `json:"decisions,omitempty"`
 	Digest    string     `json:"digest"`             // SHA-256 of the events, versions and dead letters of the commit
 	Previous  string     `json:"previous,omitempty"` // SHA-256 of the partition's previous window record
+
+	Partitions int `json:"partitions,omitempty"` // how many there are from this window on
 }
 
 // Fate is what a window did with a message of the operations stream.
@@ -111,6 +131,17 @@ type Taken struct {
 	Fate     Fate      `json:"fate"`
 	Status   Status    `json:"status,omitempty"` // of the operation when the window was committed
 	Reason   Reason    `json:"reason,omitempty"`
+	Target   string    `json:"target,omitempty"` // the entity's token, where no decision of the window names it
+}
+
+// Ledger is a page of what a partition remembers of operations that were taken before
+// the number of partitions was changed, by whichever partition their entities then
+// belonged to (rule R9). It stands in for the decision records of that time. Every
+// Taken has its Target and the operation's latest status.
+type Ledger struct {
+	Partition  int     `json:"partition"`
+	Partitions int     `json:"partitions"` // how many there are now
+	Taken      []Taken `json:"taken"`
 }
 
 // Settled is an operation of an earlier window that ended in this commit.

@@ -64,9 +64,13 @@ func Token(text string) bool {
 
 // Partition returns the partition of an entity among n, as the broker's
 // partition() subject mapping computes it: FNV-1a of the token, modulo n.
-func Partition(entity uuid.UUID, n int) int {
+func Partition(entity uuid.UUID, n int) int { return PartitionOf(entity.String(), n) }
+
+// PartitionOf is [Partition] for a target that is a token but no UUID, as only
+// rejected operations have.
+func PartitionOf(target string, n int) int {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(entity.String()))
+	_, _ = h.Write([]byte(target))
 	return int(h.Sum32() % uint32(n)) //nolint:gosec // n is a small positive count
 }
 
@@ -98,6 +102,10 @@ const CancelToken = "cancel"
 
 // Submissions matches everything that publishers send.
 func (s Space) Submissions() string { return s.join("ops", "*", "*") }
+
+// Sealed is what the operations stream takes instead of [Space.Submissions] while the
+// number of partitions is being changed.
+func (s Space) Sealed() string { return s.join("sealed") }
 
 // Stored is how the operations stream stores a submission; the broker computes it.
 // n is the number of partitions.
@@ -160,6 +168,10 @@ func (s Space) Window(partition int) string { return s.join("window", strconv.It
 
 // Windows matches the decision records of all partitions.
 func (s Space) Windows() string { return s.join("window", "*") }
+
+// Ledger is where a partition's pages of what was taken before the number of
+// partitions was changed stand.
+func (s Space) Ledger(partition int) string { return s.join("ledger", strconv.Itoa(partition)) }
 
 // Record is where the record of an operation that outlives its window stands.
 func (s Space) Record(partition int, op uuid.UUID) string {

@@ -25,7 +25,10 @@ var claims = map[string]func(*scene){
 	"R16 replays records":                  claimReplaysRecords,
 	"R9 replays the ledger":                claimReplaysTheLedger,
 	"R9 replays no more than asked for":    claimReplaysFromTheLedgerOn,
+	"R9 replays what was carried over":     claimReplaysPages,
 	"R25 halts at a stream that is behind": claimHaltsBehindTheCursor,
+	"R23 waits for a resize":               claimWaitsForAResize,
+	"R23 knows the number of partitions":   claimKnowsTheNumberOfPartitions,
 }
 
 // A paused owner that wakes up after its partition has moved cannot write.
@@ -227,6 +230,57 @@ func claimReplaysFromTheLedgerOn(s *scene) {
 		got = append(got, page.Sequence)
 	}
 	s.equal("the pages", []uint64{second, third}, got)
+}
+
+// Pages of a ledger come before the decision records that follow them.
+func claimReplaysPages(s *scene) {
+	o := s.claim(0, "worker")
+	s.commit(Batch(o.Part(1)), o) // what the pages stand in for
+	took := func() []operation.Taken {
+		return []operation.Taken{{Sequence: 7, OpID: uuid.New(), Digest: "d1", Fate: operation.Contended, Target: s.entity(0).String()}}
+	}
+	p := o.Part(1)
+	p.Ledger = []operation.Ledger{{Partitions: 4, Taken: took()}, {Partitions: 4, Taken: took()}}
+	first := s.commit(Batch(p), o).Ledgers[0]
+	o.Fence.Ledger = first
+	s.commit(Batch(o.Part(1)), o)
+	got := s.claimed(0, "next").Ledger
+	if len(got) != 4 {
+		s.Fatalf("the ledger has %d pages, want 2 and those of 2 windows", len(got))
+	}
+	for i, page := range p.Ledger {
+		want := ecsstore.LedgerPage{Sequence: first + uint64(i), Taken: page.Taken} //nolint:gosec // an index
+		s.equal("a page", want, got[i])
+	}
+}
+
+// While the number of partitions is being changed nobody else may own one.
+func claimWaitsForAResize(s *scene) {
+	o := s.claim(0, "scale-1")
+	o.Fence.Resizing = 8
+	s.commit(Batch(o.Part(1)), o)
+	before := s.all()
+	_, err := s.Store.Claim(s.Context(), 0, "worker", 0)
+	if !errors.Is(err, ecsstore.ErrResizing) || !strings.Contains(err.Error(), "to 8 by scale-1") {
+		s.Errorf("claim: %v, want %v, and the number and by whom", err, ecsstore.ErrResizing)
+	}
+	s.same(before)
+}
+
+// A worker that knows another number of partitions must not own one.
+func claimKnowsTheNumberOfPartitions(s *scene) {
+	o := s.claim(0, "worker")
+	if o.Fence.Partitions != s.Store.Partitions() {
+		s.Errorf("the claim is of one of %d partitions, want %d", o.Fence.Partitions, s.Store.Partitions())
+	}
+	o.Fence.Partitions = 8
+	s.commit(Batch(o.Part(1)), o)
+	before := s.all()
+	_, err := s.Store.Claim(s.Context(), 0, "worker", o.Fence.Epoch)
+	if !errors.Is(err, ecsstore.ErrResized) || !strings.Contains(err.Error(), "to 8") {
+		s.Errorf("claim: %v, want %v and the number", err, ecsstore.ErrResized)
+	}
+	s.same(before)
 }
 
 // A stream that ends before the cursor is not the one that was read.

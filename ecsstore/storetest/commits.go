@@ -180,6 +180,7 @@ func commitReceipt(s *scene) {
 		s.equal("the receipt", ecsstore.Receipt{
 			Fences:  []uint64{last(s.Space.Fence(0)), last(s.Space.Fence(1))},
 			Windows: []uint64{last(s.Space.Window(0)), last(s.Space.Window(1))},
+			Ledgers: []uint64{0, 0},
 			Heads:   map[uuid.UUID]uint64{a: last(s.Space.State(a)), b: last(s.Space.State(b))},
 		}, got)
 	}
@@ -226,7 +227,7 @@ func commitWithoutWindows(s *scene) {
 	o := s.claim(0, "worker")
 	receipt := s.commit(Batch(o.Part(0)), o)
 	s.equal("the receipt", ecsstore.Receipt{
-		Fences: []uint64{s.only(s.Space.Fence(0)).Sequence}, Windows: []uint64{0}, Heads: map[uuid.UUID]uint64{},
+		Fences: []uint64{s.only(s.Space.Fence(0)).Sequence}, Windows: []uint64{0}, Ledgers: []uint64{0}, Heads: map[uuid.UUID]uint64{},
 	}, receipt)
 	s.commit(Batch(o.Part(1)), o)
 }
