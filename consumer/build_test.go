@@ -80,7 +80,7 @@ func (w *world) made(names ...string) []uuid.UUID {
 		ids = append(ids, w.entity(name))
 		w.send(create(ids[len(ids)-1]))
 	}
-	after(time.Second)
+	after(time.Second + w.cfg.Window)
 	w.zero = time.Now()
 	return ids
 }

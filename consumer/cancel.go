@@ -41,7 +41,9 @@ func (d *draft) withdraw(r *operation.Record) {
 
 func (d *draft) cancelled(it *item, r *operation.Record) error {
 	d.free(r)
-	d.end(r, operation.Cancelled, "")
+	if err := d.end(r, operation.Cancelled, ""); err != nil {
+		return err
+	}
 	return d.event(operation.CancelledEvent, r, &operation.CancelDetail{
 		Detail: d.detail(r), CancelID: it.cancel.ID, Message: it.cancel.Reason,
 	})

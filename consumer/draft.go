@@ -191,7 +191,10 @@ func put(records []operation.Record, r operation.Record) []operation.Record {
 }
 
 // end notes that an operation is terminal.
-func (d *draft) end(r *operation.Record, status operation.Status, reason operation.Reason) {
+func (d *draft) end(r *operation.Record, status operation.Status, reason operation.Reason) error {
+	if err := legal(r, status); err != nil {
+		return err
+	}
 	d.statuses[r.OpID] = ending{status: status, reason: reason}
 	d.known[r.OpID] = entry{digest: r.Digest, status: status}
 	d.tally.ended(status, reason, r)
@@ -205,7 +208,7 @@ func (d *draft) end(r *operation.Record, status operation.Status, reason operati
 	case operation.Pending, operation.Executing, operation.Failed:
 	}
 	if r.Role == "" { // never stored
-		return
+		return nil
 	}
 	d.part.Records = put(d.part.Records, operation.Record{
 		OpID: r.OpID, Status: status, Sequence: r.Sequence, ReceivedAt: r.ReceivedAt, CreatedAt: r.CreatedAt,
@@ -215,6 +218,7 @@ func (d *draft) end(r *operation.Record, status operation.Status, reason operati
 	if !d.tookHere(r.OpID) {
 		d.window.Settled = append(d.window.Settled, operation.Settled{OpID: r.OpID, Status: status, Reason: reason})
 	}
+	return nil
 }
 
 // tookHere reports whether the window being planned took the operation.

@@ -13,6 +13,23 @@ import (
 // MaxCrashes is how many workers an operation may kill (rule R16).
 const MaxCrashes = 5
 
+// become moves an operation on in its life.
+func become(r *operation.Record, next operation.Status) error {
+	err := legal(r, next)
+	if err == nil {
+		r.Status = next
+	}
+	return err
+}
+
+// legal holds a transition against the one table that knows which there are.
+func legal(r *operation.Record, next operation.Status) error {
+	if r.Status.CanBecome(next) {
+		return nil
+	}
+	return fmt.Errorf("operation %s is %s and cannot become %s", r.OpID, r.Status, next)
+}
+
 // start begins an attempt of an operation that its entity's lane is free for, or
 // whose holder it is. A pure system is executed here and now, a slow one after the
 // commit that says so.
@@ -30,9 +47,11 @@ func (d *draft) start(old *operation.Record) error {
 		d.hold(&r)
 		return nil
 	}
+	if err := become(&r, operation.Executing); err != nil {
+		return err
+	}
 	r.Attempt++
 	r.AttemptAt, r.Due = d.round.now, time.Time{}
-	r.Status = operation.Executing
 	d.tally.started++
 	if err := d.event(operation.StartedEvent, &r, &operation.StartedDetail{Detail: d.detail(&r), Attempt: r.Attempt}); err != nil {
 		return err
@@ -123,29 +142,34 @@ func (d *draft) completed(r *operation.Record, result ecsstore.Result, took time
 	}
 	d.free(r)
 	d.tally.executed(took)
-	d.end(r, operation.Succeeded, "")
+	if err := d.end(r, operation.Succeeded, ""); err != nil {
+		return err
+	}
 	return d.event(operation.CompletedEvent, r, &operation.CompletedDetail{
 		Detail: d.detail(r), Attempt: r.Attempt, ExecutionMS: milliseconds(took),
 		Version: result.Version, Revision: result.Revision, Changes: changes,
 	})
 }
 
-// failed settles an attempt that failed: a retry if one is left and it makes sense
-// (rules R12 and R13).
+// failed settles an attempt that failed: a rejection if the operation can never
+// succeed (rule R13), else a retry if one is left (rule R12).
 func (d *draft) failed(r *operation.Record, err error) error {
 	if missing(err) {
 		return err
 	}
 	f := operation.AsFailure(err)
-	d.tally.failed++
 	r.LastError = f.Message
+	if f.Permanent {
+		return d.reject(r, f.Reason, f.Message, nil)
+	}
+	if err := become(r, operation.Failed); err != nil {
+		return err
+	}
+	d.tally.failed++
 	if err := d.event(operation.FailedEvent, r, &operation.FailedDetail{
 		Detail: d.detail(r), Attempt: r.Attempt, Error: f.Message, Reason: f.Reason, RetryCount: r.Retries,
 	}); err != nil {
 		return err
-	}
-	if f.Permanent {
-		return d.reject(r, f.Reason, f.Message, nil)
 	}
 	if r.Retries >= r.Operation.Retries() {
 		message := fmt.Sprintf("gave up after %d attempts: %s", r.Attempt, f.Message)
@@ -157,7 +181,10 @@ func (d *draft) failed(r *operation.Record, err error) error {
 
 // retry lets the operation wait for its next attempt.
 func (d *draft) retry(r *operation.Record, delay time.Duration, reason operation.Reason) error {
-	r.Status, r.Due = operation.Pending, d.round.now.Add(delay)
+	if err := become(r, operation.Pending); err != nil {
+		return err
+	}
+	r.Due = d.round.now.Add(delay)
 	d.tally.retried++
 	d.hold(r)
 	return d.event(operation.RetryEvent, r, &operation.RetryDetail{
@@ -183,7 +210,9 @@ func (d *draft) recovered(r *operation.Record) error {
 // reject ends an operation. winner is the one it had to give way to, if any.
 func (d *draft) reject(r *operation.Record, reason operation.Reason, message string, winner *operation.Record) error {
 	d.free(r)
-	d.end(r, operation.Rejected, reason)
+	if err := d.end(r, operation.Rejected, reason); err != nil {
+		return err
+	}
 	detail := &operation.RejectedDetail{Detail: d.detail(r), Reason: reason, Message: message}
 	if winner != nil {
 		detail.WinnerOpID, detail.WinnerPriority = winner.OpID, winner.EffectivePriority

@@ -23,27 +23,77 @@ var update = flag.Bool("update", false, "write testdata/*.golden anew")
 //	+~110ms started valve-1 low#1 attempt 2
 //
 // Delays before a retry are random; a transcript has the one they vary around, and
-// marks the times that follow from it with a wave.
+// marks the times that follow from it with a wave. How long a partition is without an
+// owner when its worker goes away is not said anywhere: from then on times are rounded
+// to seconds.
 
 // golden compares the transcript of the world so far with testdata/<name>.golden.
 func (w *world) golden(name string) {
 	w.t.Helper()
+	w.compare(name, strings.Join(w.told(), "\n")+"\n")
+}
+
+// told returns the transcript of the world so far.
+func (w *world) told() []string {
+	w.t.Helper()
 	var lines []string
-	shown := map[time.Time]string{} // of times that follow from a delay
+	c := clock{zero: w.zero, rough: w.rough}
 	for _, e := range w.events() {
 		if e.Time.Before(w.zero) {
 			continue
 		}
-		at := shown[e.Time]
-		if at == "" {
-			at = e.Time.Sub(w.zero).String()
-		}
+		lines = append(lines, fmt.Sprintf("+%s %s %s", c.show(e.Time), e.kind, w.tell(e)))
 		if e.kind == operation.RetryEvent && e.detail.BackoffMS > 0 {
-			shown[e.detail.Due] = "~" + (e.Time.Sub(w.zero) + w.usual(e)).String()
+			c.delay(e.Time, e.detail.Due, w.usual(e))
 		}
-		lines = append(lines, fmt.Sprintf("+%s %s %s\n", at, e.kind, w.tell(e)))
 	}
-	w.compare(name, strings.Join(lines, ""))
+	return lines
+}
+
+// clock shows times. All that scenarios wait for is whole milliseconds, save for the
+// delays before a retry: so the rest of a time tells from which delay it follows.
+type clock struct {
+	zero   time.Time
+	rough  time.Time // from when times are rounded; zero: never
+	delays []delayed
+}
+
+// delayed is the end of a random delay, and how long after zero it usually is.
+type delayed struct {
+	due   time.Time
+	usual time.Duration
+}
+
+// origin returns what a time is whole milliseconds after.
+func (c *clock) origin(at time.Time) (delayed, bool) {
+	from := delayed{due: c.zero}
+	if at.Sub(c.zero)%time.Millisecond == 0 {
+		return from, false
+	}
+	for _, d := range c.delays {
+		if !at.Before(d.due) && at.Sub(d.due)%time.Millisecond == 0 {
+			from = d
+		}
+	}
+	return from, true
+}
+
+func (c *clock) show(at time.Time) string {
+	if !c.rough.IsZero() && !at.Before(c.rough) {
+		return "about " + at.Sub(c.zero).Round(time.Second).String()
+	}
+	from, random := c.origin(at)
+	text := (from.usual + at.Sub(from.due)).String()
+	if random {
+		return "~" + text
+	}
+	return text
+}
+
+// delay notes a delay that was announced at a time.
+func (c *clock) delay(at, due time.Time, usual time.Duration) {
+	from, _ := c.origin(at)
+	c.delays = append(c.delays, delayed{due: due, usual: from.usual + at.Sub(from.due) + usual})
 }
 
 // compare compares text with testdata/<name>.golden.
@@ -74,6 +124,9 @@ func (w *world) tell(e told) string {
 	d := &e.detail
 	entity := w.name(uuid.MustParse(e.Subject))
 	who := entity + " " + w.name(d.OpID)
+	if d.EffectivePriority != d.Priority {
+		who += " as " + d.EffectivePriority.String()
+	}
 	switch e.kind {
 	case operation.StartedEvent:
 		return fmt.Sprintf("%s attempt %d", who, d.Attempt)

@@ -32,6 +32,7 @@ type world struct {
 	read  *ecsstore.Reader
 	cfg   Config
 	zero  time.Time // what transcripts count from
+	rough time.Time // and from when they round it
 	crews []*crew
 	wrap  func(streams) streams // puts faults between a worker and its store; nil: none
 	lab   *lab
