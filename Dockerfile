@@ -17,30 +17,34 @@
 # work with a read-only root. They come before the stages that pull, since an older
 # builder walks through every stage above its target.
 
-FROM scratch AS prebuilt
-COPY hierarchy /usr/local/bin/hierarchy
-COPY --chown=65532:65532 data /data
+FROM scratch AS bare
 ENV PATH=/usr/local/bin XDG_STATE_HOME=/data
 USER 65532:65532
-VOLUME /data
 EXPOSE 4222 8222
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["hierarchy", "healthcheck"]
 ENTRYPOINT ["hierarchy"]
 CMD ["run"]
 
-FROM scratch AS prebuilt-broker
-COPY nats-server hierarchy /usr/local/bin/
-COPY *.conf /etc/nats/
-COPY --chown=65532:65532 data /data
+FROM scratch AS bare-broker
 ENV PATH=/usr/local/bin
 USER 65532:65532
-VOLUME /data
 EXPOSE 4222 6222 8222
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["hierarchy", "healthcheck", "http://127.0.0.1:8222/healthz"]
 ENTRYPOINT ["nats-server"]
 CMD ["-c", "/etc/nats/server.conf"]
+
+FROM bare AS prebuilt
+COPY hierarchy /usr/local/bin/
+COPY --chown=65532:65532 data /data
+VOLUME /data
+
+FROM bare-broker AS prebuilt-broker
+COPY nats-server hierarchy /usr/local/bin/
+COPY *.conf /etc/nats/
+COPY --chown=65532:65532 data /data
+VOLUME /data
 
 FROM golang:1.26 AS build
 WORKDIR /src
@@ -52,29 +56,15 @@ RUN mkdir -p /image/data \
  && go build -trimpath -ldflags="-s -w" -o /image/hierarchy ./cmd/hierarchy \
  && go build -trimpath -ldflags="-s -w" -o /image/nats-server github.com/nats-io/nats-server/v2
 
-FROM scratch AS broker
+FROM bare-broker AS broker
 COPY --from=build /image/nats-server /image/hierarchy /usr/local/bin/
-COPY deploy/nats/*.conf /etc/nats/
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build --chown=65532:65532 /image/data /data
-ENV PATH=/usr/local/bin
-USER 65532:65532
+COPY deploy/nats/*.conf /etc/nats/
 VOLUME /data
-EXPOSE 4222 6222 8222
-STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["hierarchy", "healthcheck", "http://127.0.0.1:8222/healthz"]
-ENTRYPOINT ["nats-server"]
-CMD ["-c", "/etc/nats/server.conf"]
 
-FROM scratch AS hierarchy
+FROM bare AS hierarchy
 COPY --from=build /image/hierarchy /usr/local/bin/
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build --chown=65532:65532 /image/data /data
-ENV PATH=/usr/local/bin XDG_STATE_HOME=/data
-USER 65532:65532
 VOLUME /data
-EXPOSE 4222 8222
-STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["hierarchy", "healthcheck"]
-ENTRYPOINT ["hierarchy"]
-CMD ["run"]

@@ -67,8 +67,16 @@ golden: ## write the golden files anew; read the diff before you commit it
 	@git --no-pager diff --stat
 
 .PHONY: integration
-integration: ## run the tests of real processes and containers
-	$(GO) test -count=1 -tags=integration -timeout=30m ./integration/...
+integration: ## run the tests of real processes and containers; needs Docker
+	$(GO) test -v -count=1 -p=1 -tags=integration -timeout=20m ./integration/...
+
+.PHONY: image
+image: ## build the images hierarchy and hierarchy-broker from static binaries, pulling nothing
+	rm -rf dist/image && mkdir -p dist/image/data && cp deploy/nats/*.conf dist/image
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o dist/image/hierarchy ./cmd/hierarchy
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o dist/image/nats-server github.com/nats-io/nats-server/v2
+	docker build -t hierarchy --target prebuilt -f Dockerfile dist/image
+	docker build -t hierarchy-broker --target prebuilt-broker -f Dockerfile dist/image
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call

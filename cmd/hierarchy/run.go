@@ -62,7 +62,7 @@ func newRun(a *app) *cobra.Command {
 			if s := cfg.broker.sync; s != syncAlways && s != syncInterval {
 				return usage(cmd, fmt.Errorf("--sync is %q: want %s or %s", s, syncAlways, syncInterval))
 			}
-			return a.run(cmd.Context(), cfg, cmd.Flags())
+			return inGoodOrder(cmd.Context(), a.run(cmd.Context(), cfg, cmd.Flags()))
 		},
 	}
 	flags := cmd.Flags()
@@ -110,6 +110,15 @@ func (a *app) run(ctx context.Context, cfg runConfig, flags *pflag.FlagSet) erro
 		return a.runThere(ctx, cfg)
 	}
 	return a.runHere(ctx, cfg, flags.Changed("partitions"))
+}
+
+// inGoodOrder forgives what was not finished because ctx had ended, which is how a
+// worker is told to stop, also while it starts.
+func inGoodOrder(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // runThere works for a broker that is there already.

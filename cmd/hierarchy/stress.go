@@ -38,6 +38,7 @@ const stressExample = `  hierarchy stress
 type stressConfig struct {
 	duration          time.Duration
 	settle            time.Duration
+	count             int
 	rate              float64
 	inFlight          int
 	targets           int
@@ -78,6 +79,7 @@ func newStress(a *app) *cobra.Command {
 	}
 	cfg.flags(cmd.Flags())
 	cmd.Flags().Float64Var(&cfg.rate, "rate", cfg.rate, "operations a second; 0 for as fast as outcomes come back")
+	cmd.Flags().IntVar(&cfg.count, "count", 0, "operations after which the run ends, though not --for (default none)")
 	cmd.Flags().IntVar(&cfg.workers, "workers", cfg.workers, "workers in this process (with --server 0)")
 	return cmd
 }
@@ -105,6 +107,8 @@ func (cfg *stressConfig) check(server bool) error {
 		return fmt.Errorf("--for is %v and --settle %v: want time to work in", cfg.duration, cfg.settle)
 	case cfg.rate < 0 || cfg.rate > 1e6:
 		return fmt.Errorf("--rate is %v: want 0 to 1000000", cfg.rate)
+	case cfg.count < 0:
+		return fmt.Errorf("--count is %d: want a number of operations, or 0 for any", cfg.count)
 	case cfg.targets < 1:
 		return fmt.Errorf("--targets is %d: want at least 1", cfg.targets)
 	case cfg.inFlight < cfg.batch.high:

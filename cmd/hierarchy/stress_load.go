@@ -29,6 +29,7 @@ type load struct {
 	acked atomic.Int64
 	room  *semaphore.Weighted // for operations on their way
 	short bool                // the way ends with the acknowledgement, not with the outcome
+	most  int                 // operations to publish in a run; 0 for any number
 
 	mu     sync.Mutex  // guards those below
 	again  []*nats.Msg // nobody knows whether it is stored
@@ -137,14 +138,16 @@ func (l *load) create(ctx context.Context) error {
 	return nil
 }
 
-// run publishes batches until ctx is done: at a rate, or at rate 0 as fast as there
-// is room.
+// run publishes batches until ctx is done or there are enough: at a rate, or at rate 0
+// as fast as there is room.
 func (l *load) run(ctx context.Context, rate float64) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	for due := time.Now(); ; {
+	sent := 0
+	for due := time.Now(); l.most == 0 || sent < l.most; {
 		batch := l.maker.next()
+		sent += len(batch)
 		if rate > 0 {
 			timer.Reset(time.Until(due))
 			select {
@@ -161,6 +164,7 @@ func (l *load) run(ctx context.Context, rate float64) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // repeat publishes again what may not have been stored, until ctx is done.

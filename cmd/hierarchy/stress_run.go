@@ -64,7 +64,7 @@ func (r *rig) newLoad(m *maker, b *book, cfg *stressConfig) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.space, l.short = r.space, cfg.rate > 0
+	l.space, l.short, l.most = r.space, cfg.rate > 0, cfg.count
 	return l, nil
 }
 

@@ -71,6 +71,15 @@ func TestStressAsFastAsItGoes(t *testing.T) {
 	}
 }
 
+func TestStressEndsAtItsCount(t *testing.T) {
+	t.Setenv("NATS_URL", "")
+	code, out := stressed(t.Context(), t, "stress", "--count", "500", "--batch", "20", "--rate", "0", "--targets", "3",
+		"--sync", "interval", "--store-dir", t.TempDir(), "--json")
+	if r := decodeReport(t, out); code != exitDone || !r.OK || r.Submitted != 500 {
+		t.Errorf("exit code %d, report:\n%s", code, out)
+	}
+}
+
 func wantKeys(t *testing.T, out string, keys ...string) {
 	t.Helper()
 	var document map[string]any
@@ -108,7 +117,7 @@ func TestStressInterrupted(t *testing.T) {
 func TestStressRefusesSenselessFlags(t *testing.T) {
 	t.Setenv("NATS_URL", "")
 	for _, flag := range []string{
-		"--rate=-1", "--for=0s", "--targets=0", "--in-flight=2", "--sync=never", "--workers=0",
+		"--rate=-1", "--for=0s", "--count=-1", "--targets=0", "--in-flight=2", "--sync=never", "--workers=0",
 		"--batch=8-3", "--priorities=urgent=1", "--types=create_entity=1", "more",
 	} {
 		if code, out := stressed(t.Context(), t, "stress", flag); code != exitUsage || out != "" {
@@ -117,6 +126,16 @@ func TestStressRefusesSenselessFlags(t *testing.T) {
 	}
 	if code, _ := stressed(t.Context(), t, "bench", "--server", "nats://127.0.0.1:1"); code != exitUsage {
 		t.Errorf("bench with a server: exit code %d", code)
+	}
+}
+
+// TestRunInterruptedWhileItStarts stops a worker that has not begun to work.
+func TestRunInterruptedWhileItStarts(t *testing.T) {
+	s := newService(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code, _ := stressed(ctx, t, "run", "--server", "nats://"+s.listen); code != exitDone {
+		t.Errorf("exit code %d, want %d", code, exitDone)
 	}
 }
 
