@@ -195,13 +195,7 @@ func (s *stock) window(msg jetstream.Msg) {
 // decision checks that there is one winner (rule R4), and that the same contest is
 // decided the same way again (rule R11).
 func (s *stock) decision(window string, d *operation.Decision) {
-	contest := resolver.Contest{Entity: d.Entity, Holder: d.Holder}
-	for _, c := range d.Contenders {
-		contest.Contenders = append(contest.Contenders, resolver.Contender{
-			OpID: c.OpID, ParentID: c.ParentID, InheritedFrom: c.InheritedFrom, Priority: c.Priority,
-			Effective: c.EffectivePriority, CreatedAt: c.CreatedAt, Sequence: c.Sequence, Losses: c.Losses, OnLoss: c.OnLoss,
-		})
-	}
+	contest := resolver.Recorded(*d)
 	slices.Reverse(contest.Contenders)
 	again := resolver.Resolve(contest, s.w.cfg.Limits)
 	was, _ := json.Marshal(d)     //nolint:errchkjson // it was just read

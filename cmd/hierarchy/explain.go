@@ -117,11 +117,16 @@ func (a *app) explainWindow(ctx context.Context, l *link, id string, wanted func
 	a.printf("window %s: %s to %s, closed by %s, %d operations taken, by %s (epoch %d)",
 		record.ID, clock(record.Opened), clock(record.Closed), record.Cause, len(record.Taken), record.Owner, record.Epoch)
 	for _, decision := range record.Decisions {
-		text := resolver.Explain(decision)
-		if head, err := l.client.Get(ctx, decision.Entity.String()); err == nil && head.Name != "" {
-			text = strings.Replace(text, decision.Entity.String(), fmt.Sprintf("%s (%s)", head.Name, head.ID), 1)
-		}
+		text := strings.Replace(resolver.Explain(decision), decision.Entity.String(), l.label(ctx, decision.Entity), 1)
 		a.printf("%s", strings.TrimRight(text, "\n"))
 	}
 	return nil
+}
+
+// label is how an entity is shown: by its id, and its name if it has one.
+func (l *link) label(ctx context.Context, entity uuid.UUID) string {
+	if head, err := l.client.Get(ctx, entity.String()); err == nil && head.Name != "" {
+		return fmt.Sprintf("%s (%s)", head.Name, head.ID)
+	}
+	return entity.String()
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
@@ -26,6 +27,17 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format+"\n
 
 // table returns a writer that aligns what is separated by tabs. It must be flushed.
 func (a *app) table() *tabwriter.Writer { return tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0) }
+
+// bar returns a progress bar for n of something, on a terminal, and one that nobody
+// sees elsewhere.
+func (a *app) bar(what string, n int) *progressbar.ProgressBar {
+	if !terminal(a.err) {
+		return progressbar.DefaultSilent(int64(n))
+	}
+	return progressbar.NewOptions(n, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish(),
+		progressbar.OptionThrottle(100*time.Millisecond))
+}
 
 // terminal reports whether w shows on a terminal.
 func terminal(w io.Writer) bool {

@@ -63,7 +63,7 @@ func newRoot(a *app) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	a.addGlobals(root)
 	for _, command := range []func(*app) *cobra.Command{
-		newRun, newInit, newSubmit, newCancel, newWatch, newGet, newHistory, newTree, newStatus, newExplain,
+		newRun, newInit, newSubmit, newCancel, newWatch, newGet, newHistory, newTree, newStatus, newExplain, newReplay,
 		newStress, newBench, newDemo, newHealthcheck,
 	} {
 		root.AddCommand(command(a))

@@ -64,7 +64,7 @@ func (a *app) submitFile(cmd *cobra.Command, f *submitFlags) error {
 	if err != nil {
 		return usage(cmd, err)
 	}
-	s := &sender{a: a, c: l.client, ops: ops, progress: a.progress(len(ops))}
+	s := &sender{a: a, c: l.client, ops: ops, progress: a.bar("outcomes", len(ops))}
 	began := time.Now()
 	if f.contend == "" {
 		s.inOrder(cmd.Context())
@@ -73,16 +73,6 @@ func (a *app) submitFile(cmd *cobra.Command, f *submitFlags) error {
 	}
 	_ = s.progress.Finish()
 	return s.summary(time.Since(began))
-}
-
-// progress returns a bar on a terminal, and one that nobody sees elsewhere.
-func (a *app) progress(n int) *progressbar.ProgressBar {
-	if !terminal(a.err) {
-		return progressbar.DefaultSilent(int64(n))
-	}
-	return progressbar.NewOptions(n, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("outcomes"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish(),
-		progressbar.OptionThrottle(100*time.Millisecond))
 }
 
 // inOrder sends each operation when those have ended that it must wait for.
