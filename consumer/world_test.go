@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hierarchy-events/hierarchy/audit"
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/internal/natstest"
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -34,6 +35,7 @@ type world struct {
 	zero  time.Time // what transcripts count from
 	rough time.Time // and from when they round it
 	crews []*crew
+	rules audit.Rules           // what the workers were started with
 	wrap  func(streams) streams // puts faults between a worker and its store; nil: none
 	lab   *lab
 
@@ -111,6 +113,10 @@ func (w *world) startOn(nc *nats.Conn, wrap func(streams) streams, change ...fun
 	for _, c := range change {
 		c(&cfg)
 	}
+	w.rules = audit.Rules{
+		GracePeriod: cfg.GracePeriod, RetryBase: cfg.RetryBase, RetryMax: cfg.RetryMax,
+		MaxClockSkew: cfg.MaxClockSkew, MaxOperationAge: cfg.MaxOperationAge, IndependentChildren: cfg.IndependentChildren,
+	}
 	worker, err := New(nc, cfg)
 	if err != nil {
 		w.t.Fatal(err)
@@ -179,6 +185,19 @@ func (w *world) finish() {
 		c.stop()
 	}
 	w.conserve()
+	w.audit()
+}
+
+// audit holds all that was recorded to the audit's own idea of the rules.
+func (w *world) audit() {
+	w.t.Helper()
+	report, err := audit.Run(w.t.Context(), audit.Options{JS: w.js, Space: w.space, Rules: w.rules})
+	if err != nil {
+		w.t.Error(err)
+	}
+	for _, v := range report.Violations {
+		w.t.Errorf("audit: %s", v)
+	}
 }
 
 // after lets virtual time pass.
