@@ -151,7 +151,11 @@ func (s *stock) event(e told) {
 		s.answers[e.detail.CancelID]++
 	case operation.ConflictEvent:
 		return
-	case operation.StartedEvent, operation.CompletedEvent, operation.FailedEvent, operation.RetryEvent, operation.RejectedEvent:
+	case operation.StartedEvent:
+		s.checkParent(e)
+	case operation.RejectedEvent:
+		s.checkLoser(e)
+	case operation.CompletedEvent, operation.FailedEvent, operation.RetryEvent:
 	}
 	k := key{partition, e.detail.OpID}
 	if s.lives[k] == nil {

@@ -29,6 +29,7 @@ type draft struct {
 	staged    map[operation.Ref]*operation.Operation // that entered the window
 	lanes     map[uuid.UUID]lane                     // as changed
 	known     map[uuid.UUID]entry                    // what it took or changed the status of
+	ended     map[operation.Ref]bool                 // what it rejected or cancelled
 	contested map[uuid.UUID]bool                     // entities the window has resolved
 	freed     []uuid.UUID                            // entities whose holder ended in this window
 
@@ -50,7 +51,7 @@ func newDraft(r *round, p *partition, base *draft) *draft {
 	d := &draft{
 		round: r, p: p, base: base, mark: r.tx.Mark(), part: ecsstore.Part{Fence: p.fence, Expect: p.expect},
 		statuses: map[uuid.UUID]ending{}, lanes: map[uuid.UUID]lane{}, known: map[uuid.UUID]entry{},
-		contested: map[uuid.UUID]bool{}, tally: newTally(r.now),
+		ended: map[operation.Ref]bool{}, contested: map[uuid.UUID]bool{}, tally: newTally(r.now),
 	}
 	if base != nil {
 		d.skip = base.skip + base.took
@@ -203,8 +204,10 @@ func (d *draft) end(r *operation.Record, status operation.Status, reason operati
 		d.part.Fence.Counts.Succeeded++
 	case operation.Rejected:
 		d.part.Fence.Counts.Rejected++
+		d.ended[ref(r)] = true
 	case operation.Cancelled:
 		d.part.Fence.Counts.Cancelled++
+		d.ended[ref(r)] = true
 	case operation.Pending, operation.Executing, operation.Failed:
 	}
 	if r.Role == "" { // never stored

@@ -13,6 +13,7 @@ import (
 // life follows an operation through its events.
 type life struct {
 	w       *world
+	ended   told           // the event that ended it
 	last    operation.Kind // of its events
 	attempt int            // begun so far
 	open    bool           // the latest attempt is under way
@@ -53,6 +54,9 @@ func (l *life) event(e told) {
 			e.kind, e.detail.Attempt, e.Time.Sub(l.w.zero), l.last, l.attempt, l.due.Sub(l.w.zero), l.status)
 	}
 	l.last = e.kind
+	if _, terminal := e.kind.Outcome(); terminal {
+		l.ended = e
+	}
 }
 
 func (l *life) retry(e told) bool {

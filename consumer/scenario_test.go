@@ -158,6 +158,7 @@ func (s *stage) step(words []string) {
 		}
 	case "start":
 		s.crew = w.ready()
+		after(time.Second)
 	default:
 		w.submit(s.operation(words))
 	}

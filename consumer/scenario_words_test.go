@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -53,7 +54,7 @@ func (s *stage) does(o *operation.Operation, name, value string) bool {
 	case "set":
 		become(modify(o.Target, o.Priority, value))
 	case "add":
-		become(count(o.Target, o.Priority))
+		become(op(operation.ComplexUpdate, o.Target, o.Priority, `{"add":{"`+cmp.Or(value, "counter")+`":1}}`))
 	case "create":
 		become(create(o.Target))
 	case "delete":

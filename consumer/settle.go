@@ -79,6 +79,9 @@ func (d *draft) refusal(r *operation.Record) (*operation.Failure, error) {
 	if r.Role == "" { // its window has just looked
 		return nil, nil //nolint:nilnil // no refusal, no error
 	}
+	if f := d.bereft(r); f != nil {
+		return f, nil
+	}
 	_, err := d.inherit(r)
 	if err == nil || missing(err) {
 		return nil, err

@@ -58,10 +58,14 @@ func (d *draft) take(items []item) error {
 		return err
 	}
 	for _, entity := range c.order {
-		if len(c.of[entity]) == 0 {
+		live, err := d.stillLive(c.of[entity])
+		if err != nil {
+			return err
+		}
+		if len(live) == 0 {
 			continue
 		}
-		if err := d.later(d.contest(entity, c.of[entity])); err != nil {
+		if err := d.later(d.contest(entity, live)); err != nil {
 			return err
 		}
 	}
@@ -210,6 +214,35 @@ func (d *draft) inherit(r *operation.Record) (resolver.Inheritance, error) {
 	return in, err
 }
 
+// stillLive rejects those whose parent was rejected or cancelled earlier in the same
+// commit, after they had inherited from it (rule R10).
+func (d *draft) stillLive(records []*operation.Record) ([]*operation.Record, error) {
+	kept := records[:0:0]
+	for _, r := range records {
+		f := d.bereft(r)
+		if f == nil {
+			kept = append(kept, r)
+			continue
+		}
+		if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
+			return nil, err
+		}
+		d.refate(r, operation.Refused)
+	}
+	return kept, nil
+}
+
+// bereft returns why an operation may not go on if its parent was rejected or
+// cancelled earlier in the same commit.
+func (d *draft) bereft(r *operation.Record) *operation.Failure {
+	parent, has := r.Operation.Parent()
+	if !has || d.round.cfg.IndependentChildren || !d.gone(parent) {
+		return nil
+	}
+	message := fmt.Sprintf("parent %s of %s has ended meanwhile", parent.ID, r.OpID)
+	return &operation.Failure{Reason: operation.ParentNotLive, Message: message, Permanent: true}
+}
+
 // parent tells the resolver of one parent.
 func (d *draft) parent(ref operation.Ref) (resolver.Parent, bool, error) {
 	if op, ok := d.staged[ref]; ok {
@@ -221,7 +254,7 @@ func (d *draft) parent(ref operation.Ref) (resolver.Parent, bool, error) {
 			InheritedFrom: r.InheritedFrom, Depth: r.Depth, Live: true,
 		}, true, nil
 	}
-	if d.gone(ref.ID) {
+	if d.gone(ref) {
 		return resolver.Parent{}, true, nil
 	}
 	found, ok := d.round.found[ref]
@@ -242,15 +275,10 @@ func (d *draft) parent(ref operation.Ref) (resolver.Parent, bool, error) {
 	}, true, nil
 }
 
-// gone reports whether an operation was rejected or cancelled in this round, of which
-// the store does not know yet.
-func (d *draft) gone(id uuid.UUID) bool {
-	for from := d; from != nil; from = from.base {
-		if e, ok := from.known[id]; ok {
-			return e.status == operation.Rejected || e.status == operation.Cancelled
-		}
-	}
-	return false
+// gone reports whether an operation was rejected or cancelled earlier in this round,
+// of which the store does not know yet.
+func (d *draft) gone(ref operation.Ref) bool {
+	return d.ended[ref] || slices.ContainsFunc(d.round.drafts, func(before *draft) bool { return before.ended[ref] })
 }
 
 func pendingParent(op *operation.Operation) resolver.Parent {

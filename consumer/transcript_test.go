@@ -1,14 +1,16 @@
 package consumer
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -38,7 +40,11 @@ func (w *world) told() []string {
 	w.t.Helper()
 	var lines []string
 	c := clock{zero: w.zero, rough: w.rough}
-	for _, e := range w.events() {
+	all := w.events()
+	slices.SortStableFunc(all, func(a, b told) int { // no order is promised between partitions
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.detail.Partition, b.detail.Partition))
+	})
+	for _, e := range all {
 		if e.Time.Before(w.zero) {
 			continue
 		}
@@ -79,15 +85,15 @@ func (c *clock) origin(at time.Time) (delayed, bool) {
 }
 
 func (c *clock) show(at time.Time) string {
-	if !c.rough.IsZero() && !at.Before(c.rough) {
-		return "about " + at.Sub(c.zero).Round(time.Second).String()
-	}
 	from, random := c.origin(at)
-	text := (from.usual + at.Sub(from.due)).String()
-	if random {
-		return "~" + text
+	since := from.usual + at.Sub(from.due)
+	switch {
+	case random:
+		return "~" + since.String()
+	case !c.rough.IsZero() && !at.Before(c.rough):
+		return "about " + since.Round(time.Second).String()
 	}
-	return text
+	return since.String()
 }
 
 // delay notes a delay that was announced at a time.
@@ -109,7 +115,7 @@ func (w *world) compare(name, text string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), text); diff != "" {
+	if diff := gocmp.Diff(string(want), text); diff != "" {
 		w.t.Errorf("%s (- want, + got):\n%s", file, diff)
 	}
 }
