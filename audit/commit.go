@@ -29,6 +29,7 @@ type part struct {
 	versions  []*stored
 	events    []*stored
 	dead      []*stored
+	ledger    []*stored
 	windows   []*stored
 }
 
@@ -66,7 +67,7 @@ func (a *auditor) add(s *stored) {
 		c.heads = append(c.heads, s)
 	case checkFamily:
 		c.checks = append(c.checks, s)
-	case recordFamily, versionFamily, eventFamily, deadFamily, windowFamily:
+	case recordFamily, versionFamily, eventFamily, deadFamily, ledgerFamily, windowFamily:
 		if c.inner == 0 {
 			c.inner = s.sequence
 		}
@@ -104,6 +105,8 @@ func (a *auditor) part(s *stored) {
 		p.events = append(p.events, s)
 	case deadFamily:
 		p.dead = append(p.dead, s)
+	case ledgerFamily:
+		p.ledger = append(p.ledger, s)
 	case windowFamily:
 		p.windows = append(p.windows, s)
 	}

@@ -115,6 +115,12 @@ func (r *resolution) adopt(h *holder) *life {
 // grace wants the holder to be protected exactly within its grace period (rule R8).
 func (r *resolution) grace(held *life) {
 	if held.attemptAt.IsZero() {
+		held.attemptAt = r.d.holder.attemptAt
+	}
+	if at := r.d.holder.attemptAt; !at.IsZero() && !at.Equal(held.attemptAt) {
+		r.complain(Grace, held.id, "the holder's attempt began at %s by the decision, and at %s by the events (R8)", clock(at), clock(held.attemptAt))
+	}
+	if held.attemptAt.IsZero() {
 		return
 	}
 	until := held.attemptAt.Add(r.a.rules.GracePeriod)

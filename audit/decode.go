@@ -71,6 +71,7 @@ var decoders = map[string]func(s *stored, tail string, h nats.Header) error{
 	"version": decodeVersion,
 	"events":  decodeEvent,
 	"dead":    decodeDead,
+	"ledger":  decodeLedger,
 	"check":   decodeCheck,
 }
 

@@ -69,6 +69,8 @@ func (r *reader) window() (w window) {
 			w.digest = string(r.text())
 		case "previous":
 			w.previous = string(r.text())
+		case "partitions":
+			w.partitions = r.count()
 		}
 	}
 	return w
@@ -89,9 +91,36 @@ func (r *reader) taken() (t taken) {
 			t.status = word(statuses, r.text())
 		case "reason":
 			t.reason = word(reasons, r.text())
+		case "target":
+			t.target = string(r.text())
 		}
 	}
 	return t
+}
+
+// decodeLedger reads a page of what a partition remembers from before the number of
+// partitions was changed.
+func decodeLedger(s *stored, tail string, _ nats.Header) error {
+	if err := s.locate(ledgerFamily, tail); err != nil {
+		return err
+	}
+	r := reader{data: s.data}
+	for key := range r.members() {
+		switch string(key) {
+		case "partition":
+			if n := r.count(); n != s.partition {
+				return fmt.Errorf("the page of a ledger says it is of partition %d", n)
+			}
+		case "taken":
+			for range r.elements() {
+				s.ledger = append(s.ledger, r.taken())
+			}
+		}
+	}
+	if err := r.done(); err != nil {
+		return fmt.Errorf("reading a page of a ledger: %w", err)
+	}
+	return nil
 }
 
 func (r *reader) settled() (s settled) {
@@ -144,6 +173,8 @@ func (r *reader) holder() *holder {
 			h.status = word(statuses, r.text())
 		case "protected":
 			h.protected = r.bool()
+		case "attempt_at":
+			h.attemptAt = r.time()
 		}
 	}
 	return &h

@@ -13,6 +13,7 @@ type entity struct {
 	from     uint64    // the sequence of its head lies from here,
 	span     uint32    // within so many after it; 0 if the audit does not know
 	sure     bool      // revision and versions are those of the head, not just at least
+	unborn   bool      // it has no head yet
 	changed  bool      // by the commit at hand
 	last     uuid.UUID // operation that changed it last
 }
@@ -21,7 +22,7 @@ type entity struct {
 func (a *auditor) entity(id uuid.UUID) *entity {
 	e := a.entities[id]
 	if e == nil {
-		e = &entity{sure: a.whole}
+		e = &entity{sure: a.whole, unborn: a.whole}
 		a.entities[id] = e
 	}
 	return e
@@ -98,7 +99,7 @@ func (a *auditor) judgeHead(s *stored) {
 	a.judgeHistory(h, at)
 	a.judgeLenders(h, at)
 	e.revision, e.versions, e.sure = h.revision, h.versions, true
-	e.from, e.span, e.changed = s.sequence, 1, false
+	e.from, e.span, e.changed, e.unborn = s.sequence, 1, false, false
 	delete(a.unseen, h.id)
 }
 
@@ -118,8 +119,8 @@ func (e *entity) at(sequence uint64) bool {
 	switch {
 	case e.span > 0:
 		return e.from <= sequence && sequence < e.from+uint64(e.span)
-	case e.sure && e.from == 0:
-		return sequence == 0 // it was read from the beginning, and there is none yet
+	case e.unborn:
+		return sequence == 0
 	}
 	return true
 }
@@ -194,7 +195,7 @@ func (a *auditor) settleEntities(c *commit) {
 				if e == nil || !e.changed {
 					continue
 				}
-				e.changed = false
+				e.changed, e.unborn = false, false
 				e.from = c.first + uint64(len(c.parts))
 				e.span = uint32(min(max(c.inner, e.from+1)-e.from, 1<<20)) //nolint:gosec // it is bounded
 			}

@@ -22,6 +22,7 @@ type submission struct {
 	partition int
 	target    string
 	entity    uuid.UUID // Nil if the target is no id
+	mark      bool      // it marks where intake was closed, to change the number of partitions
 	stranger  bool      // its subject is not one of the stream's
 
 	id      uuid.UUID // of the operation, Nil if none could be read
@@ -44,6 +45,10 @@ func decodeSubmission(space subjects.Space) func(jetstream.Msg, *jetstream.MsgMe
 	return func(msg jetstream.Msg, meta *jetstream.MsgMetadata) *submission {
 		s := &submission{sequence: meta.Sequence.Stream, received: meta.Timestamp.UTC(), raw: digestOf(msg.Data())}
 		s.digest = s.raw
+		if msg.Subject() == space.Sealed() {
+			s.mark, s.partition = true, nowhere
+			return s
+		}
 		sub, err := space.ParseSubmission(msg.Subject())
 		if err != nil {
 			s.stranger, s.partition = true, nowhere
@@ -174,6 +179,9 @@ func (in *input) add(ctx context.Context, s *submission) error {
 		}
 	}
 	in.read = s.sequence
+	if s.mark {
+		return nil
+	}
 	if s.stranger {
 		in.strange([]uint64{s.sequence}, "a message of the operations stream is of no partition")
 		return nil

@@ -81,6 +81,7 @@ func (a *auditor) judgeWindow(c *commit, p *partition, s *stored) {
 	if w.batch != c.id {
 		a.complain(Atomicity, at, "window %s says it is of commit %s, and was stored with %s", w.id, w.batch, c.id)
 	}
+	a.judgePartitions(p, w, at)
 	if !p.seen {
 		a.judgeFirst(p, w, at)
 		return
@@ -110,7 +111,7 @@ func (a *auditor) judgeFirst(p *partition, w *window, at spot) {
 	switch {
 	case w.number == 1:
 		a.report.Counts.Claims += w.epoch
-		if w.after != 0 || w.previous != "" {
+		if w.after != 0 && w.cause != operation.ClosedByResize || w.previous != "" {
 			a.complain(Tiling, at, "the first window begins after %d and follows from %q", w.after, w.previous)
 		}
 	case a.whole:

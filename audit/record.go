@@ -19,6 +19,7 @@ const (
 	versionFamily
 	eventFamily
 	deadFamily
+	ledgerFamily
 	windowFamily
 	checkFamily
 	strangeFamily // none of ours
@@ -49,6 +50,7 @@ type stored struct {
 	version *version
 	event   *event
 	dead    *dead
+	ledger  []taken // a page of what was taken before the number of partitions changed
 	window  *window
 }
 
@@ -164,6 +166,7 @@ type window struct {
 	decisions     []decision
 	digest        string
 	previous      string
+	partitions    int      // how many there are, 0 where the record does not say
 	sum           [32]byte // SHA-256 of the record
 	faults        []fault
 }
@@ -176,6 +179,7 @@ type taken struct {
 	fate     operation.Fate
 	status   operation.Status
 	reason   operation.Reason
+	target   string // where no decision of the window names it
 }
 
 // settled is an operation of an earlier window that ended.
@@ -200,6 +204,7 @@ type holder struct {
 	effective operation.Priority
 	status    operation.Status
 	protected bool
+	attemptAt time.Time // zero where the record does not say
 }
 
 // contender is one of those that contended.

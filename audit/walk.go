@@ -76,6 +76,9 @@ func (a *auditor) judgePart(c *commit, part *part) {
 	for _, s := range part.events {
 		k.event(s)
 	}
+	for _, s := range part.ledger {
+		k.recall(s)
+	}
 	k.advance(len(part.windows))
 	k.finish()
 }

@@ -84,6 +84,15 @@ type auditReport struct {
 	audit.Report
 }
 
+// verdict says in a few words what was found.
+func (r *auditReport) verdict() string {
+	text := fmt.Sprintf("%d operations of %d messages in %.1f s: clean", r.Counts.Operations, r.Counts.Messages, r.Took.Seconds())
+	if !r.OK {
+		text = strings.Replace(text, "clean", fmt.Sprintf("%d violations", uint64(len(r.Violations))+r.Further), 1)
+	}
+	return text
+}
+
 // audit audits and reports. It fails if something is wrong.
 func (a *app) audit(ctx context.Context, o audit.Options) error {
 	l, err := a.connect("audit")

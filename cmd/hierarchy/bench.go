@@ -32,6 +32,7 @@ type benchConfig struct {
 
 func newBench(a *app) *cobra.Command {
 	cfg := benchConfig{stressConfig: defaultStress(), runs: 3}
+	cfg.audit = false // it is not what is measured
 	cfg.duration, cfg.targets, cfg.rate = 5*time.Second, 100, 0
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure the broker alone and the whole system",

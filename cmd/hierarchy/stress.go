@@ -19,7 +19,8 @@ operation ends exactly once and that no version is lost or made twice.
 Batches of operations are published for one target at a time, back to back, so that
 they contend. What becomes of them is read from the events alone, and compared at the
 end with what the store holds: outcomes with the counts of the partitions, versions
-and counters with the entities themselves. Exit code 0 says that everything agrees.
+and counters with the entities themselves. Then the run is audited: see hierarchy
+audit. Exit code 0 says that everything agrees.
 
 Without --server it starts a broker and a worker of its own, with an empty store that
 is removed afterwards. With --server (or NATS_URL) it puts load on a running system,
@@ -50,6 +51,7 @@ type stressConfig struct {
 	sync              string
 	window            time.Duration
 	storeDir          string
+	audit             bool
 	profile           profiles
 }
 
@@ -58,7 +60,7 @@ func defaultStress() stressConfig {
 		duration: time.Minute, settle: 30 * time.Second, rate: 150, inFlight: 2000, targets: 10,
 		batch: span{low: 3, high: 8}, priorities: defaultPriorities(), types: defaultTypes(), seed: 1,
 		partitions: ecsstore.DefaultSettings().Partitions, workers: 1,
-		sync: syncAlways, window: consumer.DefaultConfig().Window,
+		sync: syncAlways, audit: true, window: consumer.DefaultConfig().Window,
 	}
 }
 
@@ -78,6 +80,7 @@ func newStress(a *app) *cobra.Command {
 		},
 	}
 	cfg.flags(cmd.Flags())
+	cmd.Flags().BoolVar(&cfg.audit, "audit", cfg.audit, "audit what was recorded; switch it off where workers have other settings than the defaults")
 	cmd.Flags().Float64Var(&cfg.rate, "rate", cfg.rate, "operations a second; 0 for as fast as outcomes come back")
 	cmd.Flags().IntVar(&cfg.count, "count", 0, "operations after which the run ends, though not --for (default none)")
 	cmd.Flags().IntVar(&cfg.workers, "workers", cfg.workers, "workers in this process (with --server 0)")

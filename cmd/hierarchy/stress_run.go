@@ -78,6 +78,10 @@ func (s *stressor) run(ctx context.Context, progress io.Writer) (*stressReport, 
 	// An interrupted run is still settled and counted.
 	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	begin, err := s.end(ctx)
+	if err != nil {
+		return nil, err
+	}
 	stop, err := follow(whole, s.js, s.rig.space, s.see)
 	if err != nil {
 		return nil, err
@@ -95,7 +99,15 @@ func (s *stressor) run(ctx context.Context, progress io.Writer) (*stressReport, 
 	}
 	s.settle(whole)
 	stop()
-	return s.report(whole)
+	r, err := s.report(whole)
+	if err == nil && s.cfg.audit {
+		err = s.audit(whole, r, begin)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.OK = len(r.Problems) == 0
+	return r, nil
 }
 
 // see enters an event.
