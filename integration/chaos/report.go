@@ -1,0 +1,98 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Report says what a run did, what the system made of it, and what is wrong.
+type Report struct {
+	Seed uint64 `json:"seed"`
+	For  string `json:"for"`
+
+	Capacity float64 `json:"capacity_per_s"` // operations a second without faults, as fast as they came
+	Rate     float64 `json:"rate_per_s"`     // of the load during the faults
+
+	Acknowledged int     `json:"acknowledged"`
+	Doubted      int     `json:"doubted"` // publishes of which nobody knew whether they were stored
+	GivenUp      int     `json:"given_up"`
+	Windows      int     `json:"windows"`
+	Commits      int     `json:"commits"`
+	PerSecond    float64 `json:"acknowledged_per_s"`
+
+	WorkerKills    int `json:"worker_kills"`
+	WorkerStops    int `json:"worker_stops"`
+	WorkersAdded   int `json:"workers_added"`
+	WorkersDrained int `json:"workers_drained"`
+	BrokerKills    int `json:"broker_kills"`
+	BrokerRestarts int `json:"broker_restarts"`
+
+	Attempts      int  `json:"attempts"`       // parts of commits that were seen on their way
+	Fenced        int  `json:"fenced"`         // of them by owners who had lost their partition: all refused
+	FencedZombies int  `json:"fenced_zombies"` // of those by workers that had been stopped
+	Said          Said `json:"said"`           // by the workers themselves
+
+	SettleMS int64    `json:"settle_ms"` // from the last fault until nothing was left to do
+	Ended    []string `json:"ended"`     // workers that ended by themselves
+	Problems []string `json:"problems"`
+	Files    string   `json:"files"`
+}
+
+// problem notes what is wrong.
+func (r *Report) problem(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// OK reports whether nothing is wrong.
+func (r *Report) OK() bool { return len(r.Problems) == 0 }
+
+func (r *Report) String() string {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// The least that has to happen for a run to show anything, each minute of it.
+const (
+	leastKills   = 34.0
+	leastBrokers = 1.0
+	leastCommits = 300.0
+	leastStops   = 2.0
+)
+
+// vacuous notes where too little happened.
+func (r *Report) vacuous(took time.Duration) {
+	for _, c := range []struct {
+		what  string
+		seen  int
+		least float64 // a minute
+	}{
+		{"worker kills", r.WorkerKills, leastKills},
+		{"worker stops", r.WorkerStops, leastStops},
+		{"broker faults", r.BrokerKills + r.BrokerRestarts, leastBrokers},
+		{"commits", r.Commits, leastCommits},
+	} {
+		if least := int(c.least * took.Minutes()); c.seen < least {
+			r.problem("this run shows too little: %d %s in %v, want %d", c.seen, c.what, took.Truncate(time.Second), least)
+		}
+	}
+	for _, c := range []struct {
+		what string
+		seen int
+	}{
+		{"commits of zombies", r.FencedZombies},
+		{"publishes without a known end", r.Doubted},
+		{"commits without a known end", r.Said.Unknown},
+		{"kills of brokers", r.BrokerKills},
+		{"restarts of brokers", r.BrokerRestarts},
+		{"drained workers", r.WorkersDrained},
+		{"added workers", r.WorkersAdded},
+	} {
+		if c.seen == 0 {
+			r.problem("this run shows too little: no %s", c.what)
+		}
+	}
+}
