@@ -78,6 +78,14 @@ image: ## build the images hierarchy and hierarchy-broker from static binaries, 
 	docker build -t hierarchy --target prebuilt -f Dockerfile dist/image
 	docker build -t hierarchy-broker --target prebuilt-broker -f Dockerfile dist/image
 
+# SEED=0 takes any seed and prints it; what a run that failed has written is kept.
+SEED ?= 0
+FOR  ?= 2m
+
+.PHONY: chaos
+chaos: ## break real processes under load for FOR (2m), by the plan of SEED (any)
+	$(GO) test -count=1 -tags=integration -timeout=0 -v -run='^TestR23_Chaos$$' ./integration/chaos -args -seed=$(SEED) -for=$(FOR)
+
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call
 	$(TOOL) govulncheck $(PACKAGES)

@@ -154,18 +154,10 @@ func (e *engine) refused(ctx context.Context, out committed) {
 	for _, r := range out.round.batch.Reads {
 		e.cache.drop(r.ID)
 	}
+	for _, id := range parts {
+		e.doubts[id] = true
+	}
 	e.log.DebugContext(ctx, "commit refused", slog.Any("error", out.err), slog.Int("partitions", len(parts)))
 	e.fails++
-	if len(parts) == 1 && e.fails > refusalsToDoubt {
-		// Heads that were just read do not explain it any more.
-		e.fails = 0
-		e.disown(parts[0])
-		e.lost(parts[0], out.err)
-		return
-	}
-	e.resume = time.Now().Add(time.Duration(e.fails-1) * time.Millisecond)
+	e.resume = time.Now().Add(min(time.Duration(e.fails-1)*time.Millisecond, time.Second))
 }
-
-// refusalsToDoubt is how many refusals in a row of a single partition's commits make
-// the engine doubt that it owns the partition.
-const refusalsToDoubt = 3

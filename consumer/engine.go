@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -45,6 +46,7 @@ type engine struct {
 	slots  chan struct{} // one for each slow system that may run
 	busy   aloneSlot
 	found  map[operation.Ref]ecsstore.Found // parents looked up for the round under way
+	doubts map[int]bool                     // partitions whose commit was refused: whose are they?
 	limit  int                              // operations that a window may take
 	solo   int                              // rounds still to be made of one partition only
 	fails  int                              // commits refused in a row
@@ -59,11 +61,12 @@ type drop struct {
 	done      chan struct{}
 }
 
-// loaded is what a round asked for before it could be planned.
+// loaded is what was asked for before a round could be planned.
 type loaded struct {
-	heads map[uuid.UUID]ecsstore.Head
-	found map[operation.Ref]ecsstore.Found
-	err   error
+	heads  map[uuid.UUID]ecsstore.Head
+	found  map[operation.Ref]ecsstore.Found
+	fences map[int]operation.Fence // of partitions in doubt
+	err    error
 }
 
 // committed is the broker's answer to a round.
@@ -156,6 +159,7 @@ func (e *engine) disown(id int) {
 		}
 	}
 	delete(e.parts, id)
+	delete(e.doubts, id)
 	e.stats.disowned(id)
 }
 
@@ -225,6 +229,10 @@ func (e *engine) wakes() time.Time {
 // it has to read first.
 func (e *engine) begin(ctx context.Context, now time.Time) {
 	if now.Before(e.resume) {
+		return
+	}
+	if len(e.doubts) > 0 {
+		e.inspect(ctx)
 		return
 	}
 	ready := e.ready(now)
@@ -313,6 +321,33 @@ func (e *engine) load(ctx context.Context, r *round) {
 	})
 }
 
+// inspect reads the fences of partitions whose commit was refused. They tell whether
+// the partition is another's by now, or a head has changed.
+func (e *engine) inspect(ctx context.Context) {
+	ids := slices.Sorted(maps.Keys(e.doubts))
+	e.away = true
+	e.launch(func() {
+		got := loaded{fences: map[int]operation.Fence{}}
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		for _, id := range ids {
+			if got.fences[id], got.err = e.store.Fence(ctx, id); got.err != nil {
+				break
+			}
+		}
+		e.loaded <- got
+	})
+}
+
+// judge gives a partition up if its fence is not the one that this worker wrote last.
+func (e *engine) judge(id int, fence operation.Fence) {
+	delete(e.doubts, id)
+	if p := e.parts[id]; p != nil && fence.BatchID != p.fence.BatchID {
+		e.disown(id)
+		e.lost(id, fmt.Errorf("%w: %s, in epoch %d", ecsstore.ErrLost, fence.Owner, fence.Epoch))
+	}
+}
+
 func (e *engine) reload(got loaded) {
 	e.away = false
 	if got.err != nil {
@@ -320,9 +355,11 @@ func (e *engine) reload(got loaded) {
 		e.pause(time.Now())
 		return
 	}
-	e.fails = 0
 	for id, head := range got.heads {
 		e.cache.put(id, head)
+	}
+	for id, fence := range got.fences {
+		e.judge(id, fence)
 	}
 	if e.found == nil {
 		e.found = map[operation.Ref]ecsstore.Found{}

@@ -31,7 +31,7 @@ type keeper struct {
 // tenure is what the keeper knows of a partition that it is claiming or has claimed.
 type tenure struct {
 	epoch   uint64    // of the latest claim, 0 before
-	owned   bool      // the engine has it
+	owned   bool      // the engine has it, or is about to get it
 	busy    bool      // a claim or a release is under way
 	next    time.Time // no claim before
 	refused int       // claims that failed in a row
@@ -67,12 +67,13 @@ func (k *keeper) poke() {
 }
 
 // lost is called by the engine when it has given a partition up because it no longer
-// knows whether it owns it.
+// knows whether it owns it. That may be before the claim that gave it the partition is
+// over: then the next claim waits for its end.
 func (k *keeper) lost(partition int, err error) {
 	k.cfg.Logger.Warn("partition in doubt, claiming it again", slog.Int("partition", partition), slog.Any("error", err))
 	k.mu.Lock()
 	if t := k.held[partition]; t != nil {
-		t.owned, t.busy = false, false
+		t.owned = false
 	}
 	k.mu.Unlock()
 	k.poke()
@@ -132,21 +133,32 @@ func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 	}
 	got, err := k.store.Claim(claimCtx, partition, k.cfg.Name, epoch)
 	if err == nil {
-		err = k.handIn(ctx, work, &claimed{claim: got})
+		k.note(partition, func(t *tenure) { t.owned, t.epoch, t.refused = true, got.Fence.Epoch, 0 })
+		err = k.handIn(ctx, work, &claimed{claim: got}) // from here on the engine may lose it again
 	}
-	k.mu.Lock()
-	t := k.held[partition]
-	t.busy, t.owned = false, err == nil
-	if err == nil {
-		t.epoch, t.refused = got.Fence.Epoch, 0
-	} else {
-		t.epoch = 0 // the next claim takes it from whoever has it
-		t.refused++
-		t.next = time.Now().Add(min(time.Duration(t.refused)*50*time.Millisecond, 2*time.Second))
-	}
-	k.mu.Unlock()
+	k.note(partition, func(t *tenure) {
+		t.busy = false
+		if err != nil {
+			t.refuse(time.Now())
+		}
+	})
 	k.poke()
 	k.report(ctx, partition, got, err, time.Since(began))
+}
+
+// note changes what is known of a partition that is held.
+func (k *keeper) note(partition int, change func(*tenure)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change(k.held[partition])
+}
+
+// refuse notes that a claim has failed: the next one comes later and takes the
+// partition from whoever has it.
+func (t *tenure) refuse(now time.Time) {
+	t.owned, t.epoch = false, 0
+	t.refused++
+	t.next = now.Add(min(time.Duration(t.refused)*50*time.Millisecond, 2*time.Second))
 }
 
 // How long a claim waits for an owner that is still there to let go.

@@ -130,7 +130,7 @@ func (w *Worker) engine(store Store, launch func(func())) *engine {
 		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
 		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
 		advances: make(chan map[int]uint64),
-		parts:    map[int]*partition{}, cache: newCache(), limit: MaxWindow, slots: make(chan struct{}, w.cfg.MaxConcurrent),
+		parts:    map[int]*partition{}, doubts: map[int]bool{}, cache: newCache(), limit: MaxWindow, slots: make(chan struct{}, w.cfg.MaxConcurrent),
 	}
 }
 

@@ -139,7 +139,7 @@ func (b *broker) healthy(ctx context.Context) (ok bool, status string) {
 	if err != nil {
 		return false, err.Error()
 	}
-	defer response.Body.Close() //nolint:errcheck // nothing was written
+	defer response.Body.Close() // nothing was written
 	return response.StatusCode == http.StatusOK, response.Status
 }
 
@@ -174,7 +174,7 @@ func freePorts(ctx context.Context, n int) ([]int, error) {
 		if err != nil {
 			continue
 		}
-		defer ln.Close() //nolint:errcheck // held until all are chosen, so that they differ
+		defer ln.Close() // held until all are chosen, so that they differ
 		ports = append(ports, port)
 	}
 	return nil, fmt.Errorf("no %d free ports between %d and %d", n, low, high)

@@ -84,7 +84,7 @@ func (f *fleet) newName() string {
 // start starts the process of a place and watches it.
 func (f *fleet) start(ctx context.Context, w *worker) error {
 	log := filepath.Join(f.logs, w.name+".log")
-	p, err := f.launch.start(ctx, w.name, log, []string{"NO_COLOR=1"}, f.program, append([]string{"run", "--name", w.name}, f.args...)...)
+	p, err := f.launch.start(ctx, w.name, log, []string{"NO_COLOR=1"}, f.program, append([]string{"run", "--verbose", "--name", w.name}, f.args...)...)
 	if err != nil {
 		return err
 	}
@@ -133,8 +133,10 @@ func (f *fleet) do(ctx, work context.Context, fault Fault) error {
 		act = KillWorker
 	}
 	w := able[fault.Pick%len(able)]
-	f.log.InfoContext(ctx, string(act), slog.String("worker", w.name), slog.Duration("hold", fault.Hold))
+	f.log.InfoContext(ctx, "fault", slog.String("act", string(act)), slog.String("worker", w.name), slog.Duration("hold", fault.Hold))
 	switch act {
+	case KillWorker:
+		return f.kill(work, w, fault.Other)
 	case StopWorker:
 		return f.pause(ctx, w, fault.Hold)
 	case AddWorker:
@@ -143,10 +145,9 @@ func (f *fleet) do(ctx, work context.Context, fault Fault) error {
 	case DrainWorker:
 		w.leaving = true
 		f.busy.Go(func() { f.drain(work, w) })
-		return nil
-	default:
-		return f.kill(work, w, fault.Other)
+	case KillBroker, RestartBroker: // are not of workers
 	}
+	return nil
 }
 
 // kill kills a worker, which comes back at once.

@@ -101,7 +101,7 @@ func (l *load) run(ctx, work context.Context, rate float64, n int) error {
 			}
 		}
 		if err := l.send(ctx, work, letters); err != nil {
-			return nil //nolint:nilerr // the time is over
+			return nil // the time is over
 		}
 		n -= len(letters)
 	}

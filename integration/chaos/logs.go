@@ -12,6 +12,8 @@ import (
 // can say nothing any other way.
 type Said struct {
 	Starts  int `json:"starts"`
+	Claims  int `json:"claims"`
+	Refused int `json:"refused"` // commits of which a condition did not hold
 	Fenced  int `json:"fenced"`  // partitions found to be another worker's
 	Unknown int `json:"unknown"` // commits of which nobody knew whether they were stored
 	Halted  int `json:"halted"`  // claims of a partition whose streams contradict each other
@@ -22,10 +24,12 @@ type Said struct {
 func (s *Said) phrases() map[string]*int {
 	return map[string]*int{
 		`msg="worker starts"`:                                  &s.Starts,
+		`msg="claimed a partition"`:                            &s.Claims,
+		`msg="commit refused"`:                                 &s.Refused,
 		"another worker owns the partition":                    &s.Fenced,
 		"the broker did not say whether the commit was stored": &s.Unknown,
-		"halted=true": &s.Halted,
-		"panic: ":     &s.Panics,
+		"halted=true":                                          &s.Halted,
+		"panic: ":                                              &s.Panics,
 	}
 }
 
@@ -49,7 +53,7 @@ func count(name string, phrases map[string]*int) error {
 	if err != nil {
 		return fmt.Errorf("reading a log: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() // it was only read
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

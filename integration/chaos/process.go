@@ -48,7 +48,7 @@ func (l *launcher) start(ctx context.Context, name, log string, env []string, pr
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	defer out.Close() //nolint:errcheck // the process has its own
+	defer out.Close() // the process has its own
 	p := &process{name: name, cmd: exec.CommandContext(ctx, program, args...), done: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -207,18 +207,9 @@ func (s *scenario) breakBrokers(ctx, work context.Context) error {
 			return nil
 		}
 		b := s.brokers.all[fault.Pick%len(s.brokers.all)]
-		s.Log.InfoContext(ctx, string(fault.Act), slog.String("broker", b.name), slog.Duration("hold", fault.Hold))
-		switch fault.Act {
-		case KillBroker:
-			if err := b.process.kill(); err != nil {
-				return err
-			}
-			s.report.BrokerKills++
-		default:
-			if err := b.process.terminate(drainTimeout); err != nil {
-				s.report.problem("%v", err)
-			}
-			s.report.BrokerRestarts++
+		s.Log.InfoContext(ctx, "fault", slog.String("act", string(fault.Act)), slog.String("broker", b.name), slog.Duration("hold", fault.Hold))
+		if err := s.breakBroker(b, fault.Act); err != nil {
+			return err
 		}
 		pass(ctx, fault.Hold)
 		if err := s.brokers.start(work, b); err != nil {
@@ -227,6 +218,18 @@ func (s *scenario) breakBrokers(ctx, work context.Context) error {
 		if err := b.awaitHealthy(work); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (s *scenario) breakBroker(b *broker, act Act) error {
+	if act == KillBroker {
+		s.report.BrokerKills++
+		return b.process.kill()
+	}
+	s.report.BrokerRestarts++
+	if err := b.process.terminate(drainTimeout); err != nil {
+		s.report.problem("%v", err)
 	}
 	return nil
 }

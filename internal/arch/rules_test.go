@@ -20,12 +20,12 @@ var floors = [][]string{
 	{"resolver", "ecsstore", "audit"},
 	{"consumer", "client", "observer", "ecsstore/storetest"},
 	{"cmd/hierarchy"},
-	{"integration", "internal/arch"},
+	{"integration", "integration/chaos", "internal/arch"},
 }
 
 // testOnly lists packages that serve tests: only tests and each other import them.
 // A test may import them whatever its own floor.
-var testOnly = []string{"internal/natstest", "ecsstore/storetest", "integration"}
+var testOnly = []string{"internal/natstest", "ecsstore/storetest", "integration", "integration/chaos"}
 
 // modules lists what a package may import from other modules; packages not listed
 // may import anything that the list reserved allows them.
