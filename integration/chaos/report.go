@@ -33,6 +33,8 @@ type Report struct {
 	FencedZombies int  `json:"fenced_zombies"` // of those by workers that had been stopped
 	Said          Said `json:"said"`           // by the workers themselves
 
+	Audit Verdict `json:"audit"`
+
 	SettleMS int64    `json:"settle_ms"` // from the last fault until nothing was left to do
 	Ended    []string `json:"ended"`     // workers that ended by themselves
 	Problems []string `json:"problems"`

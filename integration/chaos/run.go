@@ -129,7 +129,7 @@ func (s *scenario) play(ctx context.Context) error {
 	if s.settle(ctx) {
 		s.fleet.drainAll(ctx)
 	}
-	if err := s.look(ctx); err != nil {
+	if err := errors.Join(s.look(ctx), s.audited(ctx)); err != nil {
 		return err
 	}
 	s.report.PerSecond = float64(s.report.Acknowledged) / took.Seconds()
