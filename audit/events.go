@@ -177,6 +177,9 @@ func (k *walk) cancelRefused(s *stored) {
 	c.answered = true
 	status, known := k.status(e.op)
 	f := k.p.lives[e.op]
+	if n := k.fresh[e.op]; n != nil && n.taken.sequence > e.sequence {
+		status, known, f = "", false, nil // it was cancelled before it was there
+	}
 	switch {
 	case known && e.status != status || !known && k.p.whole && e.status != "":
 		k.complain(Cancelling, s, e.op, "cancel_refused: by the event it is %s, and it is %s (R17)", orNothing(string(e.status)), orNothing(string(status)))
