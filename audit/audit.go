@@ -121,7 +121,7 @@ func (a *auditor) read(ctx context.Context) error {
 	if a.feed, err = newFeed(ctx, a.o.JS, &a.store, a.o.Since, a.o.Follow, a.decode); err != nil {
 		return err
 	}
-	if a.input.feed, err = newFeed(ctx, a.o.JS, &a.input.source, Start{}, true, decodeSubmission(a.o.Space)); err != nil {
+	if a.input.feed, err = newFeed(ctx, a.o.JS, &a.input.source, Start{}, true, a.decodeInput); err != nil {
 		return err
 	}
 	wait.Go(func() { a.feed.run(reading) })
@@ -131,6 +131,10 @@ func (a *auditor) read(ctx context.Context) error {
 
 func (a *auditor) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata) *stored {
 	return decodeStored(a.o.Space, meta.Sequence.Stream, meta.Timestamp.UTC(), msg.Subject(), msg.Headers(), msg.Data())
+}
+
+func (a *auditor) decodeInput(msg jetstream.Msg, meta *jetstream.MsgMetadata) *submission {
+	return decodeSubmission(a.o.Space, meta.Sequence.Stream, meta.Timestamp.UTC(), msg.Subject(), msg.Data())
 }
 
 // errEnough ends an audit that has found enough.

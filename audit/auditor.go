@@ -20,7 +20,9 @@ type auditor struct {
 
 	retention time.Duration // of events and decision records
 	now       func() time.Time
-	whole     bool // everything that ever happened is there to be read
+	latest    func(ctx context.Context, subject string) (uint64, error) // sequence of the latest message of a subject
+	whole     bool                                                      // everything that ever happened is there to be read
+	judged    bool                                                      // a commit was, since the latest one that was not
 
 	open       *commit // being read
 	closed     uint64  // last sequence of the commits that were judged
@@ -45,6 +47,7 @@ func newAuditor(o Options) *auditor {
 		o: o, rules: o.Rules, now: time.Now, parts: map[int]*partition{},
 		entities: map[uuid.UUID]*entity{}, writers: map[string]uint64{}, unseen: map[uuid.UUID]bool{},
 	}
+	a.latest = a.leader
 	a.report.Violations = []Violation{}
 	a.input.waiting = map[int][]*submission{}
 	a.input.strange = func(sequences []uint64, format string, args ...any) {

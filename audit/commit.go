@@ -19,7 +19,8 @@ type commit struct {
 	heads  []*stored
 	parts  []*part
 	checks []*stored
-	inner  uint64 // sequence of the first message of its first part
+	strays []*stored // that stand in another partition's part
+	inner  uint64    // sequence of the first message of its first part
 }
 
 // part is what one partition has in a commit.
@@ -93,8 +94,7 @@ func (a *auditor) part(s *stored) {
 	case p.partition == nowhere:
 		p.partition = s.partition
 	case p.partition != s.partition:
-		a.complain(Agreement, spot{partition: s.partition, sequences: []uint64{s.sequence}},
-			"%s stands among what partition %d has in the commit", s.subject, p.partition)
+		c.strays = append(c.strays, s)
 	}
 	switch s.family { //nolint:exhaustive // the others stand in no part
 	case recordFamily:
@@ -132,15 +132,10 @@ func (a *auditor) close(ctx context.Context) error {
 // skim learns from a commit what helps to understand those that follow, and checks
 // nothing but the versions, which are never removed.
 func (a *auditor) skim(c *commit) {
-	a.whole = false
+	a.lapse()
 	for _, p := range c.parts {
 		for _, s := range p.versions {
 			a.learnVersion(s)
-		}
-		for _, s := range p.windows {
-			q := a.partition(s.partition)
-			q.adopt(s.window)
-			q.fence = 0
 		}
 		for _, s := range p.records {
 			a.partition(s.partition).adoptRecord(s.record)
@@ -154,8 +149,26 @@ func (a *auditor) skim(c *commit) {
 	}
 }
 
+// lapse forgets what may be out of date, since some of what was stored is gone.
+func (a *auditor) lapse() {
+	if !a.whole && !a.judged {
+		return
+	}
+	a.whole, a.judged = false, false
+	clear(a.parts)
+	for _, e := range a.entities {
+		*e = entity{revision: e.revision, versions: e.versions}
+	}
+	clear(a.unseen)
+}
+
 // judgeCommit holds a commit to the invariants.
 func (a *auditor) judgeCommit(ctx context.Context, c *commit) error {
+	a.judged = true
+	for _, s := range c.strays {
+		a.complain(Agreement, spot{partition: s.partition, sequences: []uint64{s.sequence}},
+			"%s stands among what another partition has in the commit", s.subject)
+	}
 	for _, p := range c.parts {
 		if len(p.windows) == 0 {
 			a.complain(Agreement, spot{partition: p.partition, sequences: []uint64{c.first, c.end}},
@@ -178,7 +191,7 @@ func (a *auditor) judgeCommit(ctx context.Context, c *commit) error {
 	for i, p := range c.parts {
 		if len(p.windows) > 0 {
 			a.writers[p.last().owner] = c.first
-			a.partition(p.partition).fence = c.first + uint64(i) //nolint:gosec // fences stand in the order of the parts
+			a.partition(p.partition).committed(c.first + uint64(i)) //nolint:gosec // fences stand in the order of the parts
 		}
 	}
 	return nil

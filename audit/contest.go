@@ -15,7 +15,7 @@ func (k *walk) conflict(s *stored) {
 	k.a.report.Counts.Conflicts++
 	k.reveals(e.window)
 	for q := k.queues[e.entity]; len(q) > 0 && len(q[0].decision.contenders) == 1; q = k.queues[e.entity] {
-		k.silently(e.entity)
+		k.silently(e.entity, false)
 	}
 	if len(k.queues[e.entity]) == 0 {
 		k.complain(Agreement, s, e.op, "conflict: no window of the commit has decided it")
@@ -23,10 +23,27 @@ func (k *walk) conflict(s *stored) {
 	}
 	x := k.queues[e.entity][0]
 	w := k.window(x.window).window
-	if e.window != w.number || !bytes.Equal(e.contenders, x.decision.text) || e.winner != x.decision.first().op || e.op != e.winner {
+	if e.window != w.number || !x.decision.told(e.contenders) || e.winner != x.decision.first().op || e.op != e.winner {
 		k.complain(Agreement, s, e.op, "conflict: it does not tell what window %s has decided (R4)", w.id)
 	}
-	k.resolve(e.entity)
+	k.resolve(e.entity, true)
+}
+
+// told reports whether a text tells of the decision's contenders.
+func (d *decision) told(text []byte) bool {
+	if bytes.Equal(text, d.text) {
+		return true
+	}
+	var told []contender
+	r := reader{data: text}
+	for range r.elements() {
+		told = append(told, r.contender())
+	}
+	return r.done() == nil && slices.EqualFunc(told, d.contenders, func(a, b contender) bool {
+		same := a.created.Equal(b.created)
+		a.created = b.created
+		return same && a == b
+	})
 }
 
 // until carries out decisions over an entity up to the one that a function wants,
@@ -36,22 +53,24 @@ func (k *walk) until(entity uuid.UUID, wanted func(*decision) bool) bool {
 		if !wanted(x.decision) {
 			continue
 		}
-		for range i + 1 {
-			k.silently(entity)
+		for range i {
+			k.silently(entity, false)
 		}
+		k.silently(entity, true)
 		return true
 	}
 	return false
 }
 
-// resolve carries out the next decision over an entity.
-func (k *walk) resolve(entity uuid.UUID) {
+// resolve carries out the next decision over an entity. It may have been made earlier
+// than where the events have come to, unless one tells of it.
+func (k *walk) resolve(entity uuid.UUID, told bool) {
 	x := k.queues[entity][0]
 	k.queues[entity] = k.queues[entity][1:]
 	if len(k.queues[entity]) == 0 {
 		delete(k.queues, entity)
 	}
-	r := &resolution{walk: k, s: k.window(x.window), d: x.decision, index: x.window, lane: k.p.lane(entity)}
+	r := &resolution{walk: k, s: k.window(x.window), d: x.decision, index: x.window, told: told, lane: k.p.lane(entity)}
 	r.holder()
 	r.contenders()
 	r.carryOut()
@@ -65,6 +84,7 @@ type resolution struct {
 	s     *stored
 	d     *decision
 	index int
+	told  bool // by the event at hand
 	lane  *lane
 	lives []*life // of the contenders, nil for ghosts
 }
@@ -79,6 +99,9 @@ func (r *resolution) holder() {
 	h, held := r.d.holder, r.lane.holder
 	if held == nil && h != nil && r.lane.unsure {
 		held = r.adopt(h)
+	}
+	if h != nil && held != nil && held.vague {
+		held.status, held.effective, held.attemptAt = h.status, h.effective, h.attemptAt
 	}
 	switch {
 	case h == nil && held == nil:
@@ -95,20 +118,16 @@ func (r *resolution) holder() {
 	}
 }
 
-// adopt makes a life of a holder that was taken before what could be read.
+// adopt makes the holder of a decision the one of the lane, since nothing else has
+// told who that is.
 func (r *resolution) adopt(h *holder) *life {
 	f := r.p.lives[h.op]
 	if f == nil {
-		f = &life{
-			id: h.op, entity: r.d.entity, target: r.d.entity.String(), stranger: true, effective: h.effective,
-			status: h.status, maxRetries: unknown,
-		}
-		r.p.lives[h.op] = f
-		r.p.tally.Live++
+		f = r.p.stranger(h.op)
+		f.entity, f.target = r.d.entity, r.d.entity.String()
 	}
-	f.role, f.status, f.effective = operation.HolderRole, h.status, h.effective
 	r.lane.leave(f)
-	r.lane.holder = f
+	r.lane.holder, f.role = f, operation.HolderRole
 	return f
 }
 
@@ -152,7 +171,8 @@ func (r *resolution) contender(c *contender) *life {
 	n := r.fresh[c.op]
 	switch {
 	case f == nil && r.lane.unsure && n == nil:
-		f = r.stranger(c)
+		f = r.p.stranger(c.op)
+		r.learn(c, f)
 	case f == nil:
 		r.complain(NoGhost, c.op, "it contends, and it was never taken or has ended (R4)")
 		return nil
@@ -162,6 +182,10 @@ func (r *resolution) contender(c *contender) *life {
 			r.complain(Tiling, c.op, "it contends, and was taken by window %d with fate %s", f.window, n.taken.fate)
 		}
 		r.enters(c, f)
+	case f.vague:
+		r.learn(c, f)
+	case f.stranger && f.created.IsZero(): // an event has told of it, but not that
+		f.created, f.onLoss, f.losses = c.created, c.onLoss, c.losses
 	case !r.lane.waits(f) && !r.lane.unsure:
 		r.complain(OneWinner, c.op, "it contends, and it is the entity's %s, %s (R4, R7)", orNothing(string(f.role)), f.status)
 	case c.effective != f.effective || c.losses != f.losses || !f.created.IsZero() && !c.created.Equal(f.created):
@@ -182,16 +206,10 @@ func orNothing(text string) string {
 	return text
 }
 
-// stranger makes a life of a contender that was taken before what could be read.
-func (r *resolution) stranger(c *contender) *life {
-	f := &life{
-		id: c.op, entity: r.d.entity, target: r.d.entity.String(), sequence: c.sequence, stranger: true,
-		own: c.own, effective: c.effective, created: c.created, onLoss: c.onLoss, losses: c.losses,
-		status: operation.Pending, maxRetries: unknown,
-	}
-	r.p.lives[c.op] = f
-	r.p.tally.Live++
-	return f
+// learn takes over what a decision says of a contender of which nothing else has told.
+func (r *resolution) learn(c *contender, f *life) {
+	f.entity, f.target, f.sequence, f.own, f.effective = r.d.entity, r.d.entity.String(), c.sequence, c.own, c.effective
+	f.created, f.onLoss, f.losses, f.status = c.created, c.onLoss, c.losses, operation.Pending
 }
 
 // enters lets an operation enter its first window with the priority that it inherits.
@@ -214,6 +232,7 @@ func (r *resolution) enters(c *contender, f *life) {
 		r.a.report.Counts.Inherited++
 	}
 	r.p.ledger.update(c.op, func(k *known) {
+		k.target = fingerprint(f.entity)
 		k.own, k.effective, k.depth = uint8(c.own), uint8(c.effective), uint8(min(f.depth, 255)) //nolint:gosec // small
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -22,9 +21,7 @@ func decodeEvent(s *stored, tail string, _ nats.Header) error {
 		return errors.New("its subject is that of no event")
 	}
 	e := &event{kind: kind, target: target}
-	if id, err := uuid.Parse(target); err == nil && len(target) == 36 {
-		e.entity = id
-	}
+	e.entity, _ = entityOf(target)
 	r := reader{data: s.data}
 	env := e.envelope(&r)
 	if err := r.done(); err != nil {

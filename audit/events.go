@@ -65,7 +65,7 @@ func (k *walk) failed(s *stored, f *life) {
 	e := s.event
 	k.decided(s, f)
 	k.attempted(s, f)
-	if e.retries != f.retries && !f.stranger {
+	if e.retries != f.retries && f.retries != unknown {
 		k.complain(RetryLaw, s, f.id, "failed: after %d retries, and it was %d (R12)", e.retries, f.retries)
 	}
 	f.retries, f.status = e.retries, operation.Failed
@@ -77,6 +77,9 @@ func (k *walk) retry(s *stored, f *life) {
 	k.decided(s, f)
 	if f.maxRetries == unknown {
 		f.maxRetries = e.maxRetries
+	}
+	if f.retries == unknown {
+		f.retries = e.retries
 	}
 	if e.reason == operation.Recovered {
 		k.recovered(s, f)
@@ -95,7 +98,7 @@ func (k *walk) recovered(s *stored, f *life) {
 	switch {
 	case f.status != operation.Executing:
 		k.complain(Order, s, f.id, "retry: its worker went away, and it was %s, not executing (R16)", f.status)
-	case e.retries != f.retries && !f.stranger:
+	case e.retries != f.retries:
 		k.complain(RetryLaw, s, f.id, "retry: its worker went away after %d retries, and it was %d (R16)", e.retries, f.retries)
 	}
 }
@@ -110,7 +113,7 @@ func (k *walk) delayed(s *stored, f *life) {
 	switch {
 	case f.status != operation.Failed:
 		k.complain(Order, s, f.id, "retry: it is %s, no attempt has failed", f.status)
-	case e.retries != f.retries+1 && !f.stranger:
+	case e.retries != f.retries+1:
 		k.complain(RetryLaw, s, f.id, "retry: it is number %d, after %d (R12)", e.retries, f.retries)
 	case delay < shortest || delay > longest:
 		k.complain(RetryLaw, s, f.id, "retry: number %d is due after %v, not after %v to %v (R12)", e.retries, delay, shortest, longest)
@@ -132,7 +135,7 @@ func (k *walk) cancelled(s *stored, f *life) {
 	if f.status != operation.Pending {
 		k.complain(Cancelling, s, f.id, "cancelled: it was %s (R17)", f.status)
 	}
-	if e.window != f.window && !f.stranger {
+	if e.window != f.window {
 		k.complain(Agreement, s, f.id, "cancelled: it says that window %d decided, and it was %d", e.window, f.window)
 	}
 	k.end(s, f, operation.Cancelled)

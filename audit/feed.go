@@ -21,6 +21,9 @@ type source struct {
 }
 
 func (s *source) look(ctx context.Context) error {
+	if s.stream == nil {
+		return nil // it is no stream of a broker
+	}
 	info, err := s.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("reading stream %s: %w", s.name, err)

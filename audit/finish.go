@@ -122,6 +122,7 @@ func (k *walk) record(s *stored) {
 		return
 	case f == nil, f.stranger:
 		k.p.adoptRecord(r)
+		k.p.lives[r.id].vague = false
 		return
 	}
 	f.recorded = true
@@ -219,10 +220,7 @@ func (a *auditor) finishPartition(ctx context.Context, p *partition) error {
 // last returns the sequence of the latest message of a subject, 0 if there is none.
 // The answer is the stream leader's.
 func (a *auditor) last(ctx context.Context, subject string) (uint64, error) {
-	if a.store.stream == nil {
-		return 0, nil
-	}
-	msg, err := a.leader(ctx, subject)
+	msg, err := a.latest(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
@@ -41,32 +40,28 @@ type submission struct {
 }
 
 // decodeSubmission reads a message of the operations stream as workers do.
-func decodeSubmission(space subjects.Space) func(jetstream.Msg, *jetstream.MsgMetadata) *submission {
-	return func(msg jetstream.Msg, meta *jetstream.MsgMetadata) *submission {
-		s := &submission{sequence: meta.Sequence.Stream, received: meta.Timestamp.UTC(), raw: digestOf(msg.Data())}
-		s.digest = s.raw
-		if msg.Subject() == space.Sealed() {
-			s.mark, s.partition = true, nowhere
-			return s
-		}
-		sub, err := space.ParseSubmission(msg.Subject())
-		if err != nil {
-			s.stranger, s.partition = true, nowhere
-			return s
-		}
-		s.partition, s.target = sub.Partition, strings.Clone(sub.Target)
-		if id, err := uuid.Parse(sub.Target); err == nil && len(sub.Target) == 36 {
-			s.entity = id
-		}
-		if sub.Class == subjects.CancelToken {
-			if c, err := operation.DecodeCancel(msg.Data()); err == nil {
-				s.cancel, s.digest = c.OpID, 0
-			}
-			return s
-		}
-		s.decode(msg.Data(), sub)
+func decodeSubmission(space subjects.Space, sequence uint64, received time.Time, subject string, data []byte) *submission {
+	s := &submission{sequence: sequence, received: received, raw: digestOf(data), partition: nowhere}
+	s.digest = s.raw
+	if subject == space.Sealed() {
+		s.mark = true
 		return s
 	}
+	sub, err := space.ParseSubmission(subject)
+	if err != nil {
+		s.stranger = true
+		return s
+	}
+	s.partition, s.target = sub.Partition, strings.Clone(sub.Target)
+	s.entity, _ = entityOf(sub.Target)
+	if sub.Class == subjects.CancelToken {
+		if c, err := operation.DecodeCancel(data); err == nil {
+			s.cancel, s.digest = c.OpID, 0
+		}
+		return s
+	}
+	s.decode(data, sub)
+	return s
 }
 
 // decode reads an operation. Types that are not built in may be known to the
@@ -173,7 +168,7 @@ func (in *input) add(ctx context.Context, s *submission) error {
 		if err := in.look(ctx); err != nil {
 			return err
 		}
-		in.trimmed = max(in.trimmed, min(in.state.FirstSeq, s.sequence)-1)
+		in.trimmed = max(in.trimmed, min(max(in.state.FirstSeq, 1), s.sequence)-1)
 		if in.trimmed+1 < s.sequence {
 			in.strange([]uint64{in.trimmed + 1, s.sequence}, "the operations stream has a hole: %d is followed by %d", max(want, in.trimmed+1)-1, s.sequence)
 		}

@@ -14,31 +14,67 @@ type Invariant string
 // The invariants. Numbers that are missing are of statements that records cannot
 // show; tests prove those.
 const (
-	OneOutcome   Invariant = "I2"  // an operation ends once
-	NoGhost      Invariant = "I3"  // nothing is told of what was never submitted
-	OneWinner    Invariant = "I4"  // one first contender for each entity and window
-	RightWinner  Invariant = "I5"  // it is the one that the rules give
-	Tiling       Invariant = "I6"  // windows take each operation once and leave none out
-	Versions     Invariant = "I7"  // versions are numbered 1, 2, 3 and stay as they are
-	Conditions   Invariant = "I8"  // heads and fences were written under compare-and-swap
-	Agreement    Invariant = "I9"  // events, records, versions and heads agree
-	Order        Invariant = "I10" // the events of an operation come in the order of a life
-	Epochs       Invariant = "I11" // epochs never go back
-	Owners       Invariant = "I12" // only the owner of an epoch writes in it
-	Chain        Invariant = "I13" // each decision record names the one before
-	Atomicity    Invariant = "I14" // commits are whole, and streams have no holes
-	Conservation Invariant = "I15" // the counts add up
-	Idempotence  Invariant = "I16" // the same operation again has no second effect
-	RetryLaw     Invariant = "I17" // retries are as many and as far apart as they should be
-	Grace        Invariant = "I18" // holders are displaced only when they may be
-	Inheritance  Invariant = "I19" // effective priorities come from live parents
-	Borrowing    Invariant = "I20" // what was borrowed came from what existed
-	Accounting   Invariant = "I21" // operations make as many versions as their type does
-	DeadLetters  Invariant = "I27" // dead letters are what could not be read, with the reason
-	Cancelling   Invariant = "I28" // each cancellation is answered, and rightly
-	Refusals     Invariant = "I29" // what was refused before resolution had to be
-	Form         Invariant = "I30" // everything stored is of a known form
+	OneOutcome   Invariant = "I2"
+	NoGhost      Invariant = "I3"
+	OneWinner    Invariant = "I4"
+	RightWinner  Invariant = "I5"
+	Tiling       Invariant = "I6"
+	Versions     Invariant = "I7"
+	Conditions   Invariant = "I8"
+	Agreement    Invariant = "I9"
+	Order        Invariant = "I10"
+	Epochs       Invariant = "I11"
+	Owners       Invariant = "I12"
+	Chain        Invariant = "I13"
+	Atomicity    Invariant = "I14"
+	Conservation Invariant = "I15"
+	Idempotence  Invariant = "I16"
+	RetryLaw     Invariant = "I17"
+	Grace        Invariant = "I18"
+	Inheritance  Invariant = "I19"
+	Borrowing    Invariant = "I20"
+	Accounting   Invariant = "I21"
+	DeadLetters  Invariant = "I27"
+	Cancelling   Invariant = "I28"
+	Refusals     Invariant = "I29"
+	Form         Invariant = "I30"
 )
+
+// Statement is an invariant in words.
+type Statement struct {
+	Invariant Invariant
+	Text      string
+}
+
+// Statements lists the invariants in order.
+func Statements() []Statement {
+	return []Statement{
+		{OneOutcome, "an operation ends once"},
+		{NoGhost, "nothing is told of what was never submitted"},
+		{OneWinner, "an entity has one first contender in each window and one holder at a time"},
+		{RightWinner, "the first contender is the one that the rules give"},
+		{Tiling, "windows take each operation once and leave none out"},
+		{Versions, "versions are numbered 1, 2, 3, and revisions grow one by one"},
+		{Conditions, "heads and fences were written under compare-and-swap"},
+		{Agreement, "events, decision records, operation records, versions and heads agree"},
+		{Order, "the events of an operation come in the order of a life"},
+		{Epochs, "epochs never go back"},
+		{Owners, "only the owner of an epoch writes in it"},
+		{Chain, "each decision record names the one before, and the fence the last"},
+		{Atomicity, "commits are whole, and streams have no holes"},
+		{Conservation, "the counts add up"},
+		{Idempotence, "the same operation again has no second effect"},
+		{RetryLaw, "attempts are as many and as far apart as they should be"},
+		{Grace, "holders are displaced when they may be, and only then"},
+		{Inheritance, "effective priorities come from live parents"},
+		{Borrowing, "what was borrowed came from what existed"},
+		{Accounting, "operations make as many versions as their type does"},
+		{DeadLetters, "dead letters are what could not be read, with the reason"},
+		{Cancelling, "each cancellation is answered, and rightly"},
+		{Refusals, "what was refused before resolution had to be, and nothing else was let in"},
+		{Form, "everything stored is of a known form"},
+	}
+}
 
 // Violation is something recorded that must not be. The zero id stands for none.
 type Violation struct {

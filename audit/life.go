@@ -17,7 +17,8 @@ type life struct {
 	sequence uint64
 	digest   uint64
 	born     uint64 // first sequence of the commit that took it
-	stranger bool   // it was taken before what could be read: little is known of it
+	stranger bool   // it was taken before what could be read
+	vague    bool   // and nothing has told yet how it stands
 
 	own, effective operation.Priority // 0 if unknown
 	depth          int                // of its chain of parents, 0 if unknown
@@ -96,6 +97,13 @@ func (l *lane) waiting() []*life {
 	return append([]*life{l.next}, l.carried...)
 }
 
+// stranger makes a life of an operation that was taken before what could be read.
+func (p *partition) stranger(id uuid.UUID) *life {
+	f := &life{id: id, stranger: true, vague: true, status: operation.Pending, retries: unknown, maxRetries: unknown}
+	p.lives[id] = f
+	return f
+}
+
 // end ends a life.
 func (p *partition) end(f *life, status operation.Status, at uint64) {
 	delete(p.lives, f.id)
@@ -128,8 +136,7 @@ func (p *partition) adoptRecord(r *liveRecord) {
 	}
 	f := p.lives[r.id]
 	if f == nil {
-		f = &life{id: r.id, stranger: true}
-		p.lives[r.id] = f
+		f = p.stranger(r.id)
 	}
 	f.follow(r)
 	l := p.lane(r.target)

@@ -20,7 +20,7 @@ type kin struct {
 
 // kin returns what is known of an operation, staged by the window at hand or not.
 func (k *walk) kin(index int, ref operation.Ref) (kin, bool) {
-	if n := k.fresh[ref.ID]; n != nil && n.window == index && n.taken.fate == operation.Contended && n.life.entity == ref.Target {
+	if n := k.fresh[ref.ID]; n != nil && n.window == index && n.taken.fate == operation.Contended && k.p.lives[ref.ID] == n.life && n.life.entity == ref.Target {
 		f := n.life
 		return kin{own: f.own, parent: f.parent, depth: 1, status: operation.Pending, born: k.c.first, partition: k.p.id}, f.own != 0
 	}
@@ -30,7 +30,7 @@ func (k *walk) kin(index int, ref operation.Ref) (kin, bool) {
 		}
 	}
 	for _, p := range k.a.parts {
-		if old, ok := p.ledger.find(ref.ID); ok && old.terminal() && old.effective != 0 {
+		if old, ok := p.ledger.find(ref.ID); ok && old.terminal() && old.target == fingerprint(ref.Target) && (old.effective != 0 || lifeless(old.state())) {
 			return kin{
 				own: operation.Priority(old.own), effective: operation.Priority(old.effective), depth: 1,
 				status: old.state(), born: old.ended, ended: old.ended, partition: p.id,
@@ -59,7 +59,7 @@ func (r *resolution) inherits(c *contender, f *life) {
 	if !known {
 		return // it may not have been read yet
 	}
-	if lifeless(parent.status) && r.before(parent.ended, parent.partition) {
+	if lifeless(parent.status) && (r.before(parent.ended, parent.partition) || parent.ended == r.c.first && r.told) {
 		if !r.a.rules.IndependentChildren {
 			r.complain(Inheritance, c.op, "it contends, and its parent %s had ended as %s (R10)", f.parent.ID, parent.status)
 		}

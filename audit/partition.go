@@ -22,7 +22,7 @@ type partition struct {
 	owner  string
 
 	fence    uint64 // where its fence was at its latest commit, 0 if unknown
-	fenced   uint64 // epoch of the latest fence read
+	fenced   uint64 // epoch of that fence
 	released bool
 	tally    operation.Counts  // of the windows that were read
 	base     *operation.Counts // what was counted before those, once a fence has told
@@ -51,6 +51,9 @@ func (p *partition) adopt(w *window) {
 func (p *partition) adoptFence(s *stored) {
 	p.fence, p.fenced, p.released = s.sequence, s.fence.Epoch, s.fence.Released
 }
+
+// committed notes where the fence of a commit lies.
+func (p *partition) committed(fence uint64) { p.fence, p.fenced, p.released = fence, p.epoch, false }
 
 // judgeWindows holds the decision records of a part to those before (invariants I6,
 // I11 to I13) and its last one to what the part holds.
@@ -135,9 +138,9 @@ func (a *auditor) judgeFence(c *commit, s *stored) {
 		a.complain(Chain, at, "the fence has window %d, cursor %d and chain %s; the decision records end with window %d, cursor %d and %s (R25)",
 			f.Windows, f.Cursor, f.Chain, p.number, p.cursor, p.chain)
 	}
-	switch known := max(p.epoch, p.fenced); {
-	case f.Epoch < known:
-		a.complain(Epochs, at, "the fence is of epoch %d, after epoch %d had begun (R23)", f.Epoch, known)
+	switch {
+	case f.Epoch < max(p.epoch, p.fenced):
+		a.complain(Epochs, at, "the fence is of epoch %d, after epoch %d had begun (R23)", f.Epoch, max(p.epoch, p.fenced))
 	case len(c.parts) > 0 && (f.Epoch != p.epoch || f.Owner != p.owner) && wrote(c, p.id):
 		a.complain(Owners, at, "the fence is %s's in epoch %d, the windows committed with it are %s's in epoch %d", f.Owner, f.Epoch, p.owner, p.epoch)
 	case f.Epoch == p.epoch && p.seen && f.Owner != p.owner:
@@ -167,7 +170,7 @@ func (a *auditor) judgeFenceCondition(p *partition, s *stored, at spot) {
 		a.complain(Conditions, at, "the fence replaces one at %d, behind it", s.expected)
 	case p.fence > s.expected:
 		a.complain(Conditions, at, "the fence replaces the one at %d, and that had been replaced at %d (R23)", s.expected, p.fence)
-	case p.fence > 0 && p.fence < s.expected && s.fence.Epoch == max(p.epoch, p.fenced) && !p.released && !s.fence.Released:
+	case p.fence > 0 && p.fence < s.expected && s.fence.Epoch == p.fenced && !p.released && !s.fence.Released:
 		a.complain(Conditions, at, "the fence replaces one at %d, and in this epoch the latest was written at %d", s.expected, p.fence)
 	case s.expected == 0 && (p.seen || s.fence.Epoch > 1):
 		a.complain(Conditions, at, "the fence was written as the first, in epoch %d after %d windows", s.fence.Epoch, p.number)

@@ -54,7 +54,7 @@ func (k *walk) submissions(s *stored) map[uint64]*submission {
 func (k *walk) matches(s *stored, t *taken, sub *submission) {
 	switch {
 	case sub == nil:
-		if in := &k.a.input; t.sequence > in.trimmed && in.feed != nil && t.sequence <= in.read {
+		if in := &k.a.input; t.sequence > in.trimmed && t.sequence <= in.read {
 			k.complain(NoGhost, s, t.op, "window %s has taken sequence %d, where nothing was submitted to the partition", s.window.id, t.sequence)
 		}
 		return
@@ -161,6 +161,8 @@ func (k *walk) born(index int, s *stored, t *taken, sub *submission) {
 		id: t.op, sequence: t.sequence, digest: t.digest, status: operation.Pending,
 		window: s.window.number, maxRetries: unknown, born: k.c.first,
 	}
+	f.target = t.target
+	f.entity, _ = entityOf(t.target)
 	if sub != nil {
 		f.submitted = true
 		f.entity, f.target, f.own, f.parent = sub.entity, sub.target, sub.own, sub.parent
@@ -173,6 +175,16 @@ func (k *walk) born(index int, s *stored, t *taken, sub *submission) {
 	k.fresh[t.op] = &newcomer{life: f, window: index, taken: t}
 	p.ledger.enter(t.op, known{
 		digest: t.digest, at: uint32(s.window.closed.Unix()), own: uint8(f.own), //nolint:gosec // small
+		target: fingerprint(f.entity),
 		status: statusIndex(operation.Pending),
 	})
+}
+
+// entityOf returns the entity that a token of a subject names, if it is an id.
+func entityOf(token string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(token)
+	if err != nil || len(token) != len(uuid.Nil.String()) {
+		return uuid.Nil, false
+	}
+	return id, true
 }

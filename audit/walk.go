@@ -120,20 +120,21 @@ func (k *walk) advance(index int) {
 	k.index = index
 	for entity := range k.queues {
 		for q := k.queues[entity]; len(q) > 0 && q[0].window < index; q = k.queues[entity] {
-			k.silently(entity)
+			k.silently(entity, false)
 		}
 	}
 }
 
-// silently carries out the next decision over an entity, of which no event tells.
-func (k *walk) silently(entity uuid.UUID) {
+// silently carries out the next decision over an entity, of which no conflict event
+// tells. Another one may.
+func (k *walk) silently(entity uuid.UUID, told bool) {
 	x := k.queues[entity][0]
 	if d := x.decision; len(d.contenders) > 1 {
 		s := k.window(x.window)
 		k.a.complain(Agreement, spot{partition: k.p.id, sequences: []uint64{s.sequence}, entity: entity, op: d.first().op},
 			"window %s decides between %d contenders, and no conflict event tells of it (R4)", s.window.id, len(d.contenders))
 	}
-	k.resolve(entity)
+	k.resolve(entity, told)
 }
 
 // reveals moves on to the window that an event was made in, if that can be told.
@@ -167,6 +168,9 @@ func (k *walk) event(s *stored) {
 	}
 	k.touched[f.id] = f
 	f.recorded = false
+	if f.vague {
+		k.introduce(s, f)
+	}
 	k.agrees(s, f)
 	switch e.kind { //nolint:exhaustive // the others were handled above
 	case operation.StartedEvent:
@@ -201,19 +205,7 @@ func (k *walk) life(s *stored) *life {
 		k.complain(NoGhost, s, e.op, "%s: it was never taken", e.kind)
 		return nil
 	}
-	f := &life{
-		id: e.op, entity: e.entity, target: e.target, sequence: e.sequence, stranger: true, own: e.own, effective: e.effective,
-		window: e.window, maxRetries: unknown, status: operation.Pending, attempt: e.attempt,
-	}
-	if e.kind == operation.CompletedEvent || e.kind == operation.FailedEvent {
-		f.status = operation.Executing
-	}
-	if e.kind == operation.StartedEvent {
-		f.attempt--
-	}
-	k.p.lives[e.op] = f
-	k.p.tally.Live++
-	return f
+	return k.p.stranger(e.op)
 }
 
 // agrees holds an event to what is known of its operation.
@@ -240,16 +232,13 @@ func (k *walk) agrees(s *stored, f *life) {
 func (k *walk) decided(s *stored, f *life) {
 	e := s.event
 	switch {
-	case f.effective == 0 || f.stranger && f.effective != e.effective:
+	case f.effective == 0:
 		f.effective = e.effective
 	case e.effective != f.effective:
 		k.complain(Inheritance, s, f.id, "%s says that its effective priority is %s, it entered its window with %s (R1)", e.kind, e.effective, f.effective)
 	}
-	if e.window != f.window && !f.stranger {
+	if e.window != f.window {
 		k.complain(Agreement, s, f.id, "%s says that window %d decided, and it was %d", e.kind, e.window, f.window)
-	}
-	if f.stranger {
-		f.window = e.window
 	}
 }
 

@@ -185,19 +185,7 @@ func (w *world) finish() {
 		c.stop()
 	}
 	w.conserve()
-	w.audit()
-}
-
-// audit holds all that was recorded to the audit's own idea of the rules.
-func (w *world) audit() {
-	w.t.Helper()
-	report, err := audit.Run(w.t.Context(), audit.Options{JS: w.js, Space: w.space, Rules: w.rules})
-	if err != nil {
-		w.t.Error(err)
-	}
-	for _, v := range report.Violations {
-		w.t.Errorf("audit: %s", v)
-	}
+	w.audited()
 }
 
 // after lets virtual time pass.

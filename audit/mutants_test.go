@@ -1,0 +1,59 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mutant is a way for a worker to be broken. Each leaves in the recording what such a
+// worker would have left. The audit has to find that, and nothing else unless it is a
+// consequence.
+type mutant struct {
+	name  string
+	wants []Invariant // that are violated
+	more  bool        // and others, in consequence
+	raw   bool        // the forged recording is not sealed again
+	forge func(f *forge)
+}
+
+func allMutants() []mutant {
+	return slices.Concat(ownershipMutants, commitMutants, decisionMutants, lifeMutants, takenMutants, entityMutants)
+}
+
+func TestMutants(t *testing.T) {
+	for _, m := range allMutants() {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			f := &forge{tape: record(t), tb: t}
+			m.forge(f)
+			if !m.raw {
+				f.seal(t)
+			}
+			r := f.audit(t)
+			var found []Invariant
+			for _, v := range r.Violations {
+				if !slices.Contains(found, v.Invariant) {
+					found = append(found, v.Invariant)
+				}
+			}
+			slices.Sort(found)
+			missing := slices.ContainsFunc(m.wants, func(i Invariant) bool { return !slices.Contains(found, i) })
+			if missing || !m.more && len(found) != len(m.wants) {
+				t.Errorf("found %q, want %q", found, m.wants)
+				for _, v := range r.Violations {
+					t.Log(v)
+				}
+			}
+		})
+	}
+}
+
+// TestEveryInvariantBites wants a mutant for each invariant.
+func TestEveryInvariantBites(t *testing.T) {
+	for _, i := range Statements() {
+		if !slices.ContainsFunc(allMutants(), func(m mutant) bool { return slices.Contains(m.wants, i.Invariant) }) {
+			t.Errorf("no mutant violates %s, %s", i.Invariant, i.Text)
+		}
+	}
+}
