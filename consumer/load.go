@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -22,23 +24,49 @@ type loaded struct {
 	err    error
 }
 
+// How reading for a round is bounded: more time is given with each failure in a row, and
+// what was read before is not read again.
+const (
+	loadTimeoutMost = time.Minute
+	findAtOnce      = 8
+)
+
 // load reads what the round lacks.
 func (e *engine) load(ctx context.Context, r *round) {
 	ids, refs := r.lacks()
+	timeout := min(time.Duration(e.fails+1)*storeTimeout, loadTimeoutMost)
 	e.away = true
 	e.launch(func() {
-		got := loaded{found: map[operation.Ref]ecsstore.Found{}}
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
+		got := loaded{}
 		got.heads, got.err = e.store.Load(ctx, ids)
-		for _, ref := range refs {
-			if got.err != nil {
-				break
-			}
-			got.found[ref], got.err = e.store.Find(ctx, ref, e.cfg.custom)
+		if got.err == nil {
+			got.found, got.err = e.find(ctx, refs)
 		}
 		e.loaded <- got
 	})
+}
+
+// find looks operations up. With an error it returns those that were found all the same.
+func (e *engine) find(ctx context.Context, refs []operation.Ref) (map[operation.Ref]ecsstore.Found, error) {
+	var mu sync.Mutex // guards out
+	out := map[operation.Ref]ecsstore.Found{}
+	var group errgroup.Group
+	group.SetLimit(findAtOnce)
+	for _, ref := range refs {
+		group.Go(func() error {
+			found, err := e.store.Find(ctx, ref, e.cfg.custom)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[ref] = found
+			return nil
+		})
+	}
+	return out, group.Wait()
 }
 
 // inspect reads the fences of partitions whose commit was refused. They tell whether
@@ -51,9 +79,12 @@ func (e *engine) inspect(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		for _, id := range ids {
-			if got.fences[id], got.err = e.store.Fence(ctx, id); got.err != nil {
+			fence, err := e.store.Fence(ctx, id)
+			if err != nil {
+				got.err = err
 				break
 			}
+			got.fences[id] = fence
 		}
 		e.loaded <- got
 	})
@@ -73,7 +104,6 @@ func (e *engine) reload(got loaded) {
 	if got.err != nil {
 		e.log.Warn("reading the store", slog.Any("error", got.err))
 		e.pause(time.Now())
-		return
 	}
 	for id, head := range got.heads {
 		e.cache.put(id, head)

@@ -53,10 +53,13 @@ func New(nc *nats.Conn, cfg Config) (*Worker, error) {
 func (w *Worker) Stats() Stats { return w.stats.snapshot() }
 
 // Run works until ctx is done: then it takes nothing more, finishes the commit that
-// is under way, lets go of its partitions and returns nil. It returns an error if
-// the streams cannot be used or the connection is closed.
+// is under way, lets go of its partitions and returns nil. It waits for a broker that is
+// not ready, and returns an error if the streams cannot be used or the connection is
+// closed.
 func (w *Worker) Run(ctx context.Context) error {
-	store, err := ecsstore.NewJetStream(ctx, w.js, w.cfg.Space)
+	store, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*ecsstore.JetStream, error) {
+		return ecsstore.NewJetStream(ctx, w.js, w.cfg.Space)
+	})
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
@@ -106,7 +109,9 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	engine := w.engine(store, wait.Go)
 	keeper := newKeeper(&w.cfg, store, engine, w.fetcher(engine), w.stats)
 	engine.lost = keeper.lost
-	members, err := newMembers(ctx, &w.cfg, w.js, store.Partitions(), keeper.want)
+	members, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*members, error) {
+		return newMembers(ctx, &w.cfg, w.js, store.Partitions(), keeper.want)
+	})
 	if err != nil {
 		return err
 	}

@@ -251,7 +251,7 @@ func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.OrderedCon
 	if err != nil {
 		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
 	}
-	defer s.forget(ctx, consumer)
+	defer forget(ctx, s.store, consumer)
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(500),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
@@ -283,10 +283,10 @@ func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.OrderedCon
 
 // forget removes a consumer that has done its work; if that fails the broker does it
 // later.
-func (s *JetStream) forget(ctx context.Context, consumer jetstream.Consumer) {
+func forget(ctx context.Context, stream jetstream.Stream, consumer jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = s.store.DeleteConsumer(ctx, consumer.CachedInfo().Name)
+	_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
 }
 
 // How the store's consumers pull: short enough to notice a dead one within a

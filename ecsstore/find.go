@@ -52,10 +52,9 @@ func (s *JetStream) findPending(ctx context.Context, partition int, ref operatio
 	if _, err := s.last(ctx, s.space.Fence(partition), &fence); err != nil {
 		return Found{}, err
 	}
-	for at := fence.Cursor + 1; ; {
-		msg, err := s.leaderGet(ctx, s.space.OpsStream(), getRequest{
-			Sequence: at, NextFor: s.space.SubmittedTo(partition, ref.Target),
-		})
+	filter, at := s.space.SubmittedTo(partition, ref.Target), fence.Cursor+1
+	for range pendingSingly {
+		msg, err := s.leaderGet(ctx, s.space.OpsStream(), getRequest{Sequence: at, NextFor: filter})
 		if err != nil || msg == nil {
 			return Found{}, err
 		}
@@ -64,6 +63,51 @@ func (s *JetStream) findPending(ctx context.Context, partition int, ref operatio
 			return found, nil
 		}
 	}
+	return s.search(ctx, s.ops, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{filter}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at,
+	}, func(msg jetstream.Msg) (Found, error) {
+		return pending(s.space, msg.Subject(), msg.Data(), ref, custom), nil
+	})
+}
+
+// pendingSingly is how many operations that wait for an entity are read one by one.
+// There are rarely more; a longer queue is read in one go.
+const pendingSingly = 8
+
+// search looks through the messages that a consumer selects, up to the present end,
+// until one of them tells something.
+func (s *JetStream) search(
+	ctx context.Context, stream jetstream.Stream, cfg jetstream.OrderedConsumerConfig, tells func(jetstream.Msg) (Found, error),
+) (Found, error) {
+	cfg.InactiveThreshold = scanIdle
+	consumer, err := stream.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return Found{}, err
+	}
+	defer forget(ctx, stream, consumer)
+	left := consumer.CachedInfo().NumPending
+	if left == 0 {
+		return Found{}, nil
+	}
+	messages, err := consumer.Messages(jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	if err != nil {
+		return Found{}, err
+	}
+	defer messages.Stop()
+	for range left {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return Found{}, err
+		}
+		found, err := tells(msg)
+		if err != nil {
+			return Found{}, fmt.Errorf("reading %s: %w", msg.Subject(), err)
+		}
+		if found.Status != "" {
+			return found, nil
+		}
+	}
+	return Found{}, nil
 }
 
 // pending is what a message of the operations stream says of an operation: nothing
@@ -119,37 +163,9 @@ func remembered(e *Entity, ref operation.Ref) Found {
 // findCompleted reads the completed events of the target: a success that changed
 // nothing, or one that its history has forgotten.
 func (s *JetStream) findCompleted(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
-	consumer, err := s.store.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects:    []string{s.space.Event(operation.CompletedEvent, ref.Target)},
-		InactiveThreshold: scanIdle,
-	})
-	if err != nil {
-		return Found{}, err
-	}
-	defer s.forget(ctx, consumer)
-	pending := consumer.CachedInfo().NumPending
-	if pending == 0 {
-		return Found{}, nil
-	}
-	messages, err := consumer.Messages(jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
-	if err != nil {
-		return Found{}, err
-	}
-	defer messages.Stop()
-	for range pending {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return Found{}, err
-		}
-		found, err := completed(msg.Data(), ref)
-		if err != nil {
-			return Found{}, fmt.Errorf("reading %s: %w", msg.Subject(), err)
-		}
-		if found.Status != "" {
-			return found, nil
-		}
-	}
-	return Found{}, nil
+	return s.search(ctx, s.store, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{s.space.Event(operation.CompletedEvent, ref.Target)},
+	}, func(msg jetstream.Msg) (Found, error) { return completed(msg.Data(), ref) })
 }
 
 // completed is what a completed event says of an operation: nothing unless it is of

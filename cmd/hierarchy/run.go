@@ -128,11 +128,6 @@ func (a *app) runThere(ctx context.Context, cfg runConfig) error {
 		return err
 	}
 	defer l.Close()
-	bounded, cancel := a.bounded(ctx)
-	defer cancel()
-	if _, err := ecsstore.Open(bounded, l.js, l.space); err != nil {
-		return err
-	}
 	return a.work(ctx, l.nc, cfg)
 }
 

@@ -15,6 +15,7 @@ var finds = map[string]func(*scene){
 	"R1 nothing of what never was":      findNothing,
 	"R1 a custom type":                  findCustomType,
 	"R1 a success that changed nothing": findCompleted,
+	"R1 behind a long queue":            findBehindAQueue,
 }
 
 // find looks up an operation.
@@ -127,5 +128,19 @@ func findCompleted(s *scene) {
 		s.equal("by its event", ecsstore.Found{
 			Status: operation.Succeeded, Priority: operation.Low, Effective: operation.Critical, Depth: 1,
 		}, s.find(target, op))
+	}
+}
+
+// An operation is found, or not, however many others wait for its entity.
+func findBehindAQueue(s *scene) {
+	target, op := s.entity(0), uuid.New()
+	for range 50 {
+		s.submit(operation.DetachEntity, target, uuid.New())
+	}
+	s.equal("before it is there", ecsstore.Found{}, s.find(target, op))
+	s.submit(operation.DetachEntity, target, op)
+	s.submit(operation.DetachEntity, target, uuid.New())
+	if got := s.find(target, op); got.Status != operation.Pending || got.Operation == nil || got.Operation.ID != op {
+		s.Errorf("behind the queue: %+v", got)
 	}
 }
