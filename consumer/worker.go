@@ -66,6 +66,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("starting worker %s: %w", w.cfg.Name, err)
 	}
+	w.cfg.Logger.InfoContext(ctx, "worker starts", slog.String("name", w.cfg.Name))
+	defer func() { w.cfg.Logger.InfoContext(ctx, "worker has ended", slog.String("name", w.cfg.Name)) }()
 	w.mu.Lock()
 	w.store = store
 	w.mu.Unlock()

@@ -63,7 +63,7 @@ func (s *JetStream) findPending(ctx context.Context, partition int, ref operatio
 			return found, nil
 		}
 	}
-	return s.search(ctx, s.ops, jetstream.OrderedConsumerConfig{
+	return search(ctx, s.ops, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{filter}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at,
 	}, func(msg jetstream.Msg) (Found, error) {
 		return pending(s.space, msg.Subject(), msg.Data(), ref, custom), nil
@@ -76,7 +76,7 @@ const pendingSingly = 8
 
 // search looks through the messages that a consumer selects, up to the present end,
 // until one of them tells something.
-func (s *JetStream) search(
+func search(
 	ctx context.Context, stream jetstream.Stream, cfg jetstream.OrderedConsumerConfig, tells func(jetstream.Msg) (Found, error),
 ) (Found, error) {
 	cfg.InactiveThreshold = scanIdle
@@ -163,7 +163,7 @@ func remembered(e *Entity, ref operation.Ref) Found {
 // findCompleted reads the completed events of the target: a success that changed
 // nothing, or one that its history has forgotten.
 func (s *JetStream) findCompleted(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
-	return s.search(ctx, s.store, jetstream.OrderedConsumerConfig{
+	return search(ctx, s.store, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{s.space.Event(operation.CompletedEvent, ref.Target)},
 	}, func(msg jetstream.Msg) (Found, error) { return completed(msg.Data(), ref) })
 }

@@ -195,8 +195,6 @@ func (a *app) work(ctx context.Context, nc *nats.Conn, cfg runConfig) error {
 	if err != nil {
 		return err
 	}
-	cfg.worker.Logger.InfoContext(ctx, "worker starts", slog.String("name", cfg.worker.Name))
-	defer func() { cfg.worker.Logger.InfoContext(ctx, "worker has ended", slog.String("name", cfg.worker.Name)) }()
 	if !cfg.demo {
 		return worker.Run(ctx)
 	}
