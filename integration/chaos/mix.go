@@ -95,17 +95,9 @@ func (m *mixer) next(ctx context.Context) ([]letter, error) {
 	return contest(ctx, m)
 }
 
-// births makes the letters that create the targets.
-func (m *mixer) births(ctx context.Context) ([]letter, error) {
-	var out []letter
-	for _, id := range m.targets {
-		l, err := m.birth(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, l)
-	}
-	return out, nil
+// births makes the letters that create entities.
+func (m *mixer) births(ctx context.Context, ids []uuid.UUID) ([]letter, error) {
+	return several(len(ids), func(i int) (letter, error) { return m.birth(ctx, ids[i]) })
 }
 
 func (m *mixer) birth(ctx context.Context, id uuid.UUID) (letter, error) {

@@ -33,6 +33,11 @@ type Report struct {
 	FencedZombies int  `json:"fenced_zombies"` // of those by workers that had been stopped
 	Said          Said `json:"said"`           // by the workers themselves
 
+	Reads         int `json:"reads"` // of registers, through the client
+	Writes        int `json:"writes"`
+	WritesLost    int `json:"writes_lost"` // in a conflict
+	CallsRepeated int `json:"calls_repeated"`
+
 	Audit Verdict `json:"audit"`
 
 	SettleMS int64    `json:"settle_ms"` // from the last fault until nothing was left to do
@@ -63,6 +68,8 @@ const (
 	leastBrokers = 1.0
 	leastCommits = 300.0
 	leastStops   = 2.0
+	// of registers, of each kind
+	leastAccesses = 100.0
 )
 
 // vacuous notes where too little happened.
@@ -76,6 +83,8 @@ func (r *Report) vacuous(took time.Duration) {
 		{"worker stops", r.WorkerStops, leastStops},
 		{"broker faults", r.BrokerKills + r.BrokerRestarts, leastBrokers},
 		{"commits", r.Commits, leastCommits},
+		{"reads of registers", r.Reads, leastAccesses},
+		{"writes of registers", r.Writes, leastAccesses},
 	} {
 		if least := int(c.least * took.Minutes()); c.seen < least {
 			r.problem("this run shows too little: %d %s in %v, want %d", c.seen, c.what, took.Truncate(time.Second), least)
