@@ -51,8 +51,12 @@ func (s *scenario) measure(ctx context.Context) error {
 	return nil
 }
 
-// sessionShare is how much of the load comes from the sessions, beside the rest.
-const sessionShare = 0.2
+// How much load comes from the sessions, beside the rest: a share of that, and at least
+// so many accesses a second.
+const (
+	sessionShare = 0.2
+	sessionLeast = 24.0
+)
 
 // breakThings lets the plan happen while the load runs.
 func (s *scenario) breakThings(ctx context.Context) error {
@@ -63,7 +67,7 @@ func (s *scenario) breakThings(ctx context.Context) error {
 	users, leave := context.WithCancel(ctx)
 	s.leave = leave
 	for session := range sessionCount {
-		rate := sessionShare * s.report.Rate / sessionCount
+		rate := max(sessionShare*s.report.Rate, sessionLeast) / sessionCount
 		s.sessions.Go(func() { s.registers.run(timed, users, session, s.Plan.Seed, rate) })
 	}
 	group.Go(func() error { return s.breakWorkers(timed, ctx) })

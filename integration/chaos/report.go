@@ -68,8 +68,8 @@ const (
 	leastBrokers = 1.0
 	leastCommits = 300.0
 	leastStops   = 2.0
-	// of registers, of each kind
-	leastAccesses = 100.0
+
+	leastAccesses = 40.0 // of registers, of each kind
 )
 
 // vacuous notes where too little happened.
