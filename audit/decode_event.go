@@ -21,7 +21,7 @@ func decodeEvent(s *stored, tail string, _ nats.Header) error {
 		return errors.New("its subject is that of no event")
 	}
 	e := &event{kind: kind, target: target}
-	e.entity, _ = entityOf(target)
+	e.entity = entityOf(target)
 	r := reader{data: s.data}
 	env := e.envelope(&r)
 	if err := r.done(); err != nil {

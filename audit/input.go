@@ -53,7 +53,7 @@ func decodeSubmission(space subjects.Space, sequence uint64, received time.Time,
 		return s
 	}
 	s.partition, s.target = sub.Partition, strings.Clone(sub.Target)
-	s.entity, _ = entityOf(sub.Target)
+	s.entity = entityOf(sub.Target)
 	if sub.Class == subjects.CancelToken {
 		if c, err := operation.DecodeCancel(data); err == nil {
 			s.cancel, s.digest = c.OpID, 0

@@ -162,7 +162,7 @@ func (k *walk) born(index int, s *stored, t *taken, sub *submission) {
 		window: s.window.number, maxRetries: unknown, born: k.c.first,
 	}
 	f.target = t.target
-	f.entity, _ = entityOf(t.target)
+	f.entity = entityOf(t.target)
 	if sub != nil {
 		f.submitted = true
 		f.entity, f.target, f.own, f.parent = sub.entity, sub.target, sub.own, sub.parent
@@ -180,11 +180,11 @@ func (k *walk) born(index int, s *stored, t *taken, sub *submission) {
 	})
 }
 
-// entityOf returns the entity that a token of a subject names, if it is an id.
-func entityOf(token string) (uuid.UUID, bool) {
+// entityOf returns the entity that a token of a subject names, Nil if it is no id.
+func entityOf(token string) uuid.UUID {
 	id, err := uuid.Parse(token)
 	if err != nil || len(token) != len(uuid.Nil.String()) {
-		return uuid.Nil, false
+		return uuid.Nil
 	}
-	return id, true
+	return id
 }
