@@ -25,6 +25,9 @@ type Options struct {
 	// Follow goes on at the end and checks what is stored from then on, until the
 	// context is done.
 	Follow bool
+	// PerReplica reads both streams once more, through each node of the cluster, and
+	// compares what the nodes hold.
+	PerReplica bool
 	// Limit is after how many violations the audit gives up; 0 is 100. One that
 	// follows never gives up, but forgets the further ones.
 	Limit int
@@ -48,7 +51,8 @@ type Report struct {
 	// Incomplete says what could not be checked, and why. It is empty where all that
 	// ever happened was there to be checked.
 	Incomplete []string      `json:"incomplete,omitempty"`
-	From       uint64        `json:"from"` // sequences of the store that were checked
+	Nodes      []Node        `json:"nodes,omitempty"` // that were compared
+	From       uint64        `json:"from"`            // sequences of the store that were checked
 	To         uint64        `json:"to"`
 	Took       time.Duration `json:"took_ns"`
 }
@@ -126,7 +130,10 @@ func (a *auditor) read(ctx context.Context) error {
 	}
 	wait.Go(func() { a.feed.run(reading) })
 	wait.Go(func() { a.input.feed.run(reading) })
-	return a.run(ctx)
+	if err := a.run(ctx); err != nil || !a.o.PerReplica {
+		return err
+	}
+	return a.compareReplicas(ctx)
 }
 
 func (a *auditor) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata) *stored {

@@ -84,11 +84,16 @@ func newFeed[T any](
 	if err != nil {
 		return nil, fmt.Errorf("reading stream %s: %w", s.name, err)
 	}
+	return feedOf(s, consumer, follow, decode), nil
+}
+
+// feedOf makes a feed of what a consumer delivers.
+func feedOf[T any](s *source, consumer jetstream.Consumer, follow bool, decode func(jetstream.Msg, *jetstream.MsgMetadata) T) *feed[T] {
 	return &feed[T]{
 		source: s, follow: follow, decode: decode, consumer: consumer,
 		messages: make(chan jetstream.Msg, chunkSize), jobs: make(chan *chunk[T], chunksAhead),
 		ready: make(chan *chunk[T], chunksAhead), failed: make(chan error, 1),
-	}, nil
+	}
 }
 
 // run reads until ctx is done, or to the end of the stream unless it follows. It
@@ -161,7 +166,8 @@ func (f *feed[T]) gather(ctx context.Context) {
 func (f *feed[T]) ends() jetstream.PullConsumeOpt {
 	return jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed) ||
-			errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrPermissionViolation) {
+			errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrPermissionViolation) ||
+			errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
 			f.fail(err)
 		}
 	})

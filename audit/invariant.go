@@ -38,6 +38,7 @@ const (
 	Cancelling   Invariant = "I28"
 	Refusals     Invariant = "I29"
 	Form         Invariant = "I30"
+	Replicas     Invariant = "I31"
 )
 
 // Statement is an invariant in words.
@@ -73,6 +74,7 @@ func Statements() []Statement {
 		{Cancelling, "each cancellation is answered, and rightly"},
 		{Refusals, "what was refused before resolution had to be, and nothing else was let in"},
 		{Form, "everything stored is of a known form"},
+		{Replicas, "all replicas of a stream hold the same"},
 	}
 }
 

@@ -71,10 +71,10 @@ func record(tb testing.TB) *tape {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &tape{store: copied(t.store), input: copied(t.input)}
+	return &tape{store: copyOf(t.store), input: copyOf(t.input)}
 }
 
-func copied(lines []*line) []*line {
+func copyOf(lines []*line) []*line {
 	out := make([]*line, len(lines))
 	for i, l := range lines {
 		c := *l

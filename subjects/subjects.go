@@ -181,6 +181,9 @@ func (s Space) Record(partition int, op uuid.UUID) string {
 // Records matches a partition's operation records.
 func (s Space) Records(partition int) string { return s.join("op", strconv.Itoa(partition), "*") }
 
+// AllRecords matches the operation records of all partitions.
+func (s Space) AllRecords() string { return s.join("op", "*", "*") }
+
 // State is where the head of an entity stands.
 func (s Space) State(entity uuid.UUID) string { return s.join("state", entity.String()) }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ report says so. Operations under way are none of its business until they end.
 
 --since begins later: at a sequence of the store, at a time, or a duration ago.
 --follow goes on checking what is stored from then on, until it is interrupted.
+--per-replica also reads both streams through each node of the cluster, and names the
+node that does not hold what the others do.
 
 Where workers run with other settings than the defaults (--grace-period, --retry-base,
 --retry-max, --max-clock-skew, --max-operation-age, --independent-children), audit has
@@ -32,6 +35,7 @@ to be given the same.`
 const auditExample = `  hierarchy audit
   hierarchy audit --json | jq .violations
   hierarchy audit --since 10m
+  hierarchy audit --per-replica
   hierarchy audit --follow --json`
 
 func newAudit(a *app) *cobra.Command {
@@ -45,12 +49,19 @@ func newAudit(a *app) *cobra.Command {
 			if o.Since, err = parseStart(since); err != nil {
 				return usage(cmd, err)
 			}
+			if o.Follow && o.PerReplica {
+				return usage(cmd, errors.New("--follow and --per-replica exclude each other"))
+			}
+			if o.Limit < 1 {
+				return usage(cmd, fmt.Errorf("--limit is %d: want at least 1", o.Limit))
+			}
 			return a.audit(cmd.Context(), o)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&since, "since", "", "begin later: a sequence of the store, a duration like 10m, or an RFC 3339 time")
 	flags.BoolVar(&o.Follow, "follow", false, "go on at the end, until it is interrupted")
+	flags.BoolVar(&o.PerReplica, "per-replica", false, "compare what the nodes of the cluster hold")
 	flags.IntVar(&o.Limit, "limit", 100, "violations after which it gives up")
 	ruleFlags(flags, &o.Rules)
 	return cmd
@@ -153,6 +164,9 @@ func (a *app) showAudit(r *audit.Report, violations bool) {
 	line("decisions", "%d in %d windows of %d partitions, %d conflicts", c.Decisions, c.Windows, c.Partitions, c.Conflicts)
 	line("attempts", "%d, %d retries, %d recovered, %d preempted", c.Attempts, c.Retries, c.Recovered, c.Preempted)
 	line("entities", "%d, %d versions", c.Entities, c.Versions)
+	for _, n := range r.Nodes {
+		line("node "+n.Name, "%d messages of %s compared", n.Messages, n.Stream)
+	}
 	_ = w.Flush() // what cannot be written shows in the next line
 	if len(r.Incomplete) > 0 {
 		a.printf("incomplete:\n  %s", strings.Join(r.Incomplete, "\n  "))

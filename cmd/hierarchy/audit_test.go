@@ -39,3 +39,37 @@ func TestR20_AuditNamesWhatIsForged(t *testing.T) {
 		t.Errorf("exit code %d, report:\n%s", code, out)
 	}
 }
+
+// TestR23_AuditComparesTheReplicas audits a cluster of three servers while it works,
+// and when it is done.
+func TestR23_AuditComparesTheReplicas(t *testing.T) {
+	c := natstest.StartCluster(t, 3)
+	settings := ecsstore.DefaultSettings()
+	settings.Replicas = 3
+	if err := ecsstore.Init(t.Context(), c.JetStream(t), subjects.Space{}, settings); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NATS_URL", c.Servers[0].URL())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if code, out := stressed(t.Context(), t, "stress", "--for", "3s", "--rate", "300", "--targets", "20", "--workers", "2"); code != exitDone {
+			t.Errorf("stress: exit code %d:\n%s", code, out)
+		}
+	}()
+	for working := true; working; {
+		select {
+		case <-done:
+			working = false
+		default:
+		}
+		code, out := stressed(t.Context(), t, "audit", "--per-replica", "--json")
+		var r auditReport
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatal(err)
+		}
+		if code != exitDone || len(r.Nodes) != 6 || len(r.Incomplete) > 0 {
+			t.Fatalf("working: %t, exit code %d, report:\n%s", working, code, out)
+		}
+	}
+}
