@@ -143,7 +143,7 @@ func attempt(ctx context.Context, system ecsstore.SlowSystem, task ecsstore.Task
 // another's now, or a head has changed (rule R18).
 func (e *engine) refused(ctx context.Context, out committed) {
 	e.undo(out.round)
-	e.stats.refusal("refused")
+	e.stats.refusal(refusedCommit)
 	parts := out.round.partitions()
 	if len(parts) > 1 {
 		e.solo = len(parts)

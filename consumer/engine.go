@@ -34,6 +34,7 @@ type engine struct {
 	loaded   chan loaded
 	stored   chan committed
 	advances chan map[int]uint64 // maintenance: cursors that idle partitions may move to
+	looks    chan chan<- map[int]Standing
 	lost     func(partition int, err error)
 	launch   func(func()) // runs a function in a goroutine that the worker waits for
 
@@ -77,7 +78,7 @@ func (e *engine) run(ctx, work context.Context) {
 		if ctx.Err() == nil && !e.away {
 			e.begin(work, time.Now())
 		}
-		e.health.beat(time.Now(), e.oldest())
+		e.health.beat(time.Now(), e.away || e.staged > 0)
 		timer.Reset(time.Until(e.wakes()))
 		items := e.items
 		if e.staged >= maxStaged {
@@ -102,6 +103,8 @@ func (e *engine) run(ctx, work context.Context) {
 			e.settle(work, out)
 		case cursors := <-e.advances:
 			e.offer(cursors)
+		case reply := <-e.looks:
+			reply <- e.standings() // the one who asks has room for it
 		case <-timer.C:
 		case <-done:
 		}
@@ -181,18 +184,6 @@ func (e *engine) offer(cursors map[int]uint64) {
 			p.advance = cursor
 		}
 	}
-}
-
-// oldest returns when the oldest operation in the queues was staged, zero if there
-// is none.
-func (e *engine) oldest() time.Time {
-	var at time.Time
-	for _, p := range e.parts {
-		if len(p.queue) > 0 && (at.IsZero() || p.queue[0].staged.Before(at)) {
-			at = p.queue[0].staged
-		}
-	}
-	return at
 }
 
 // pulseEvery is how often an engine that has nothing to do shows that it is there.
@@ -324,10 +315,11 @@ func (e *engine) settle(ctx context.Context, out committed) {
 		e.fails = 0
 		e.solo = max(e.solo-1, 0)
 		e.limit = min(e.limit*2, MaxWindow)
+		e.health.committed()
 		e.apply(ctx, out)
 	case errors.Is(out.err, ecsstore.ErrTooLarge):
 		e.undo(out.round)
-		e.stats.refusal("too large")
+		e.stats.refusal(tooLargeCommit)
 		e.solo = len(out.round.partitions())
 		e.limit = max(e.limit/2, 1)
 		e.pause(time.Now())
@@ -335,12 +327,12 @@ func (e *engine) settle(ctx context.Context, out committed) {
 		e.refused(ctx, out)
 	case errors.Is(out.err, ecsstore.ErrBusy):
 		e.undo(out.round)
-		e.stats.refusal("busy")
+		e.stats.refusal(busyBroker)
 		e.log.WarnContext(ctx, "the broker is busy", slog.Any("error", out.err))
 		e.pause(time.Now())
 	default:
 		e.undo(out.round)
-		e.stats.refusal("unknown")
+		e.stats.refusal(unknownCommit)
 		for _, id := range out.round.partitions() {
 			e.disown(id)
 			e.lost(id, out.err)

@@ -2,8 +2,10 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,6 +27,9 @@ type fetcher struct {
 	space  subjects.Space
 	custom func(operation.Type) bool
 	out    chan<- item // owned by the engine
+
+	mu      sync.Mutex // guards readers
+	readers map[int]jetstream.Consumer
 }
 
 // fetch starts to read a claimed partition after its cursor, and stops when ctx is
@@ -48,8 +53,44 @@ func (f *fetcher) fetch(ctx context.Context, c *claimed) error {
 	if err != nil {
 		return fmt.Errorf("reading partition %d: %w", partition, err)
 	}
-	context.AfterFunc(ctx, consuming.Stop)
+	f.reads(partition, consumer)
+	context.AfterFunc(ctx, func() {
+		consuming.Stop()
+		f.readsNoMore(partition, consumer)
+	})
 	return nil
+}
+
+func (f *fetcher) reads(partition int, by jetstream.Consumer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readers[partition] = by
+}
+
+func (f *fetcher) readsNoMore(partition int, by jetstream.Consumer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.readers[partition] == by { // it may have been claimed again meanwhile
+		delete(f.readers, partition)
+	}
+}
+
+// pending counts the operations of a partition that the broker has not delivered.
+func (f *fetcher) pending(ctx context.Context, partition int) (int, error) {
+	f.mu.Lock()
+	reader := f.readers[partition]
+	f.mu.Unlock()
+	if reader == nil {
+		return 0, nil
+	}
+	info, err := reader.Info(ctx)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrOrderedConsumerNotCreated) {
+		return 0, nil // it is just being made anew
+	}
+	if err != nil {
+		return 0, fmt.Errorf("counting what partition %d has yet to read: %w", partition, err)
+	}
+	return int(info.NumPending), nil //nolint:gosec // a stream's bound is far below
 }
 
 // The longest trace headers that are passed on, in bytes; W3C Trace Context.

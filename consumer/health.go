@@ -20,52 +20,117 @@ type Check struct {
 	Detail string `json:"detail"`
 }
 
+// The names of the checks.
+const (
+	CheckBroker   = "broker"
+	CheckOwners   = "owners"
+	CheckStreams  = "streams"
+	CheckWindows  = "windows"
+	CheckRunning  = "running"
+)
+
 // How long something may be wrong before a worker is no longer ready: long enough
 // for a partition to change hands and for a broker to elect a leader.
 const (
 	ownerlessTimeout = 5 * time.Second
 	stuckTimeout     = 10 * time.Second
+	restTimeout      = time.Second
 )
 
 // health is what the parts of a worker report of themselves.
 type health struct {
 	mu        sync.Mutex        // guards all
 	pulse     time.Time         // of the engine
-	oldest    time.Time         // when the oldest operation that is staged was staged; zero if none is
+	begun     time.Time         // since when there is something to commit and nothing was; zero if there is not
+	rested    time.Time         // since when there has been nothing to commit; zero if there is
 	ownerless map[int]time.Time // partitions that nobody alive owns, since when
 	looked    time.Time         // when owners were last looked at
+	stopping  bool
 }
 
-// beat is called by the engine whenever it goes round.
-func (h *health) beat(now, oldest time.Time) {
+// beat is called by the engine whenever it goes round, with whether there is
+// something to commit. A moment without, as between losing a partition and claiming
+// it again, is no rest: a commit that fails over and over is to be seen as one.
+func (h *health) beat(now time.Time, busy bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pulse, h.oldest = now, oldest
+	h.pulse = now
+	switch {
+	case busy:
+		h.rested = time.Time{}
+		if h.begun.IsZero() {
+			h.begun = now
+		}
+	case h.rested.IsZero():
+		h.rested = now
+	case now.Sub(h.rested) >= restTimeout:
+		h.begun = time.Time{}
+	}
+}
+
+// committed is called by the engine when something was stored.
+func (h *health) committed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.begun = time.Time{}
 }
 
 // owners is called with the fences of all partitions and who is alive.
 func (h *health) owners(fences []operation.Fence, alive func(string) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := time.Now()
+	now, since := time.Now(), time.Time{}
+	if !h.looked.IsZero() { // what had no owner when we came has had none for long
+		since = now
+	}
 	h.looked = now
 	for _, f := range fences {
 		if f.Unclean() && alive(f.Owner) {
 			delete(h.ownerless, f.Partition)
 		} else if _, known := h.ownerless[f.Partition]; !known {
-			h.ownerless[f.Partition] = now
+			h.ownerless[f.Partition] = since
 		}
 	}
 }
 
+func (h *health) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopping = true
+}
+
 // Ready returns the checks of a worker that should be sent work: it is connected,
-// every partition has an owner that is alive, none is halted, and windows close.
+// every partition has an owner that is alive, none is halted, windows close, and it
+// is not about to stop.
 func (w *Worker) Ready() []Check {
-	return []Check{w.checkBroker(), w.checkOwners(), w.checkHalted(), w.checkWindows()}
+	return []Check{w.checkBroker(), w.checkOwners(), w.checkHalted(), w.checkWindows(), w.checkRunning()}
+}
+
+// Live returns the check of a worker that should not be restarted: its engine goes
+// round. A broker that is gone does not change that.
+func (w *Worker) Live() Check {
+	w.health.mu.Lock()
+	defer w.health.mu.Unlock()
+	switch age := time.Since(w.health.pulse); {
+	case w.health.pulse.IsZero():
+		return Check{Name: "engine", OK: true, Detail: "the engine has not started yet"}
+	case age > stuckTimeout:
+		return Check{Name: "engine", Detail: fmt.Sprintf("the engine was last seen %v ago", age.Truncate(time.Second))}
+	}
+	return Check{Name: "engine", OK: true, Detail: "the engine goes round"}
+}
+
+func (w *Worker) checkRunning() Check {
+	w.health.mu.Lock()
+	defer w.health.mu.Unlock()
+	if w.health.stopping {
+		return Check{Name: CheckRunning, Detail: "the worker is about to stop"}
+	}
+	return Check{Name: CheckRunning, OK: true, Detail: "the worker is not about to stop"}
 }
 
 func (w *Worker) checkBroker() Check {
-	c := Check{Name: "broker", OK: w.nc.Status() == nats.CONNECTED}
+	c := Check{Name: CheckBroker, OK: w.nc.Status() == nats.CONNECTED}
 	c.Detail = fmt.Sprintf("connection is %s", strings.ToLower(w.nc.Status().String()))
 	return c
 }
@@ -83,23 +148,23 @@ func (w *Worker) checkOwners() Check {
 	slices.Sort(without)
 	switch {
 	case w.health.looked.IsZero():
-		return Check{Name: "owners", Detail: "partitions were not looked at yet"}
+		return Check{Name: CheckOwners, Detail: "partitions were not looked at yet"}
 	case len(without) > 0:
-		return Check{Name: "owners", Detail: fmt.Sprintf("partitions %v have no owner that is alive", without)}
+		return Check{Name: CheckOwners, Detail: fmt.Sprintf("partitions %v have no owner that is alive", without)}
 	case now.Sub(w.health.looked) > stuckTimeout:
-		return Check{Name: "owners", Detail: fmt.Sprintf("owners were last seen %v ago", now.Sub(w.health.looked).Truncate(time.Second))}
+		return Check{Name: CheckOwners, Detail: fmt.Sprintf("owners were last seen %v ago", now.Sub(w.health.looked).Truncate(time.Second))}
 	}
-	return Check{Name: "owners", OK: true, Detail: "every partition has an owner"}
+	return Check{Name: CheckOwners, OK: true, Detail: "every partition has an owner"}
 }
 
 func (w *Worker) checkHalted() Check {
 	partitions := w.Stats().Partitions
 	for _, p := range slices.Sorted(maps.Keys(partitions)) {
 		if why := partitions[p].Halted; why != "" {
-			return Check{Name: "streams", Detail: why}
+			return Check{Name: CheckStreams, Detail: why}
 		}
 	}
-	return Check{Name: "streams", OK: true, Detail: "no partition is halted"}
+	return Check{Name: CheckStreams, OK: true, Detail: "no partition is halted"}
 }
 
 func (w *Worker) checkWindows() Check {
@@ -108,11 +173,11 @@ func (w *Worker) checkWindows() Check {
 	now := time.Now()
 	switch stuck := now.Add(-stuckTimeout); {
 	case w.health.pulse.IsZero():
-		return Check{Name: "windows", Detail: "the engine has not started"}
+		return Check{Name: CheckWindows, Detail: "the engine has not started"}
 	case w.health.pulse.Before(stuck):
-		return Check{Name: "windows", Detail: fmt.Sprintf("the engine was last seen %v ago", now.Sub(w.health.pulse).Truncate(time.Second))}
-	case !w.health.oldest.IsZero() && w.health.oldest.Before(stuck):
-		return Check{Name: "windows", Detail: fmt.Sprintf("a window has been open for %v", now.Sub(w.health.oldest).Truncate(time.Second))}
+		return Check{Name: CheckWindows, Detail: fmt.Sprintf("the engine was last seen %v ago", now.Sub(w.health.pulse).Truncate(time.Second))}
+	case !w.health.begun.IsZero() && w.health.begun.Before(stuck):
+		return Check{Name: CheckWindows, Detail: fmt.Sprintf("a window is stuck: nothing could be committed for %v", now.Sub(w.health.begun).Truncate(time.Second))}
 	}
-	return Check{Name: "windows", OK: true, Detail: "windows close"}
+	return Check{Name: CheckWindows, OK: true, Detail: "windows close"}
 }

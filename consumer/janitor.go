@@ -40,7 +40,10 @@ type janitor struct {
 	keeper *keeper
 	health *health
 	alive  func(worker string) bool
-	log    *slog.Logger
+	// pending counts the operations of a partition that were not delivered yet; nil
+	// if nobody asks for figures
+	pending func(ctx context.Context, partition int) (int, error)
+	log     *slog.Logger
 
 	marks   []mark // resolved sequences of the last while, oldest first
 	trimmed uint64
@@ -115,6 +118,9 @@ func (j *janitor) trim(ctx context.Context) error {
 	}
 	fill, err := j.input.Fill(ctx)
 	if err != nil {
+		return err
+	}
+	if err := j.look(ctx, fill); err != nil {
 		return err
 	}
 	now := time.Now()

@@ -17,11 +17,21 @@ const scope = "github.com/hierarchy-events/hierarchy/consumer"
 
 // Attribute keys of the figures. None of them ever holds an id.
 const (
-	keyPriority = attribute.Key("hierarchy.operation.priority")
-	keyType     = attribute.Key("hierarchy.operation.type")
-	keyReason   = attribute.Key("hierarchy.rejection.reason")
-	keyOutcome  = attribute.Key("hierarchy.operation.outcome")
-	keyRefusal  = attribute.Key("hierarchy.commit.refusal")
+	keyPriority  = attribute.Key("priority")
+	keyType      = attribute.Key("op_type")
+	keyReason    = attribute.Key("reason")
+	keyOutcome   = attribute.Key("outcome")
+	keyRefusal   = attribute.Key("refusal")
+	keyKind      = attribute.Key("kind")
+	keyPartition = attribute.Key("partition")
+)
+
+// Why a commit was not stored, or may not have been.
+const (
+	refusedCommit  = "refused"   // another commit was first
+	busyBroker     = "busy"      // the broker takes none now
+	tooLargeCommit = "too_large" // for the broker
+	unknownCommit  = "unknown"   // the reply was lost
 )
 
 // telemetry tells OpenTelemetry what has been committed. Only the engine's goroutine
@@ -31,6 +41,7 @@ type telemetry struct {
 	started, failed, retried, duplicates            metric.Int64Counter
 	detected, resolvedConflicts                     metric.Int64Counter
 	saves, protections, refusals, claims, fenced    metric.Int64Counter
+	events                                          metric.Int64Counter
 	resolution, execution, latency, commit          metric.Float64Histogram
 	commitMessages                                  metric.Int64Histogram
 
@@ -67,6 +78,7 @@ func newTelemetry(provider metric.MeterProvider) (*telemetry, error) {
 		refusals:          m.counter("hierarchy.commits.refused", "commits that were not stored, or may not have been"),
 		claims:            m.counter("hierarchy.partitions.claims", "partitions claimed"),
 		fenced:            m.counter("hierarchy.partitions.fenced", "partitions found to be another worker's"),
+		events:            m.counter("hierarchy.events", "events told"),
 		resolution:        m.seconds("hierarchy.resolution.duration", "time to decide a conflict", shortBuckets),
 		execution:         m.seconds("hierarchy.execution.duration", "time to execute an operation", secondBuckets),
 		latency:           m.seconds("hierarchy.operation.duration", "time from the broker's receipt to the end of an operation", secondBuckets),
@@ -77,13 +89,31 @@ func newTelemetry(provider metric.MeterProvider) (*telemetry, error) {
 	var err error
 	t.commitMessages, err = m.meter.Int64Histogram("hierarchy.commit.messages",
 		metric.WithDescription("messages of a commit"), metric.WithUnit("{message}"), messageBuckets)
-	if m.err == nil {
-		m.err = err
-	}
+	m.keep(err)
 	if m.err != nil {
 		return nil, fmt.Errorf("making instruments: %w", m.err)
 	}
+	t.zero()
 	return t, nil
+}
+
+// zero makes what may stay at nothing for long known: a rate can be taken of it then.
+func (t *telemetry) zero() {
+	for _, c := range []metric.Int64Counter{
+		t.dead, t.duplicates, t.started, t.failed, t.retried, t.detected, t.resolvedConflicts,
+		t.saves, t.protections, t.claims, t.fenced,
+	} {
+		c.Add(t.ctx, 0)
+	}
+	for _, kind := range []string{refusedCommit, busyBroker, tooLargeCommit, unknownCommit} {
+		t.refusals.Add(t.ctx, 0, metric.WithAttributes(keyRefusal.String(kind)))
+	}
+	for _, kind := range operation.Kinds() {
+		t.events.Add(t.ctx, 0, t.of(label{kind: kind}))
+	}
+	for _, priority := range operation.Priorities() {
+		t.submitted.Add(t.ctx, 0, t.of(label{priority: priority}))
+	}
 }
 
 // maker makes instruments and keeps the first error.
@@ -92,19 +122,21 @@ type maker struct {
 	err   error
 }
 
-func (m *maker) counter(name, description string) metric.Int64Counter {
-	c, err := m.meter.Int64Counter(name, metric.WithDescription(description))
+func (m *maker) keep(err error) {
 	if m.err == nil {
 		m.err = err
 	}
+}
+
+func (m *maker) counter(name, description string) metric.Int64Counter {
+	c, err := m.meter.Int64Counter(name, metric.WithDescription(description))
+	m.keep(err)
 	return c
 }
 
 func (m *maker) seconds(name, description string, buckets metric.HistogramOption) metric.Float64Histogram {
 	h, err := m.meter.Float64Histogram(name, metric.WithDescription(description), metric.WithUnit("s"), buckets)
-	if m.err == nil {
-		m.err = err
-	}
+	m.keep(err)
 	return h
 }
 
@@ -122,6 +154,7 @@ func (t *telemetry) of(l label) metric.MeasurementOption {
 	add(keyOutcome, string(l.status))
 	add(keyReason, string(l.reason))
 	add(keyType, string(l.opType))
+	add(keyKind, string(l.kind))
 	if l.priority != 0 {
 		add(keyPriority, l.priority.String())
 	}
@@ -156,6 +189,9 @@ func (t *telemetry) decided(d *draft) {
 		if c.n > 0 {
 			c.counter.Add(t.ctx, int64(c.n))
 		}
+	}
+	for i := range d.part.Events {
+		t.events.Add(t.ctx, 1, t.of(label{kind: d.part.Events[i].Kind}))
 	}
 	for _, took := range w.resolution {
 		t.resolution.Record(t.ctx, took.Seconds())

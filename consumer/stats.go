@@ -19,9 +19,12 @@ type Stats struct {
 	Conflicts                                       int
 	GracePeriodSaves, ExecutingProtections          int
 	Commits, Messages                               int
-	Refusals                                        map[string]int // refused, busy, unknown
+	Refusals                                        map[string]int // refused, busy, too_large, unknown
 	Fenced                                          int            // partitions found to be another's
 	Claims                                          int
+	Events                                          map[operation.Kind]int
+	ResolutionTime                                  time.Duration // of all conflicts together
+	Fill                                            float64       // how much of its bound the operations stream has used, 0 to 1
 	Partitions                                      map[int]PartitionStats
 }
 
@@ -31,9 +34,8 @@ type PartitionStats struct {
 	Cursor     uint64
 	Counts     operation.Counts
 	LastCommit time.Time
-	OldestWait time.Time // when the oldest live operation was received; zero if none is live
-	MostLosses int       // of a carried operation, in a row
-	Halted     string    // why the partition does not go on
+	Halted     string // why the partition does not go on
+	Standing          // as of the last second
 }
 
 // stats collects Stats. The engine writes, anybody reads.
@@ -47,7 +49,7 @@ type stats struct {
 func newStats(t *telemetry) *stats {
 	return &stats{telemetry: t, now: Stats{
 		Rejected: map[operation.Reason]int{}, Winners: map[operation.Priority]int{},
-		Refusals: map[string]int{}, Partitions: map[int]PartitionStats{},
+		Refusals: map[string]int{}, Partitions: map[int]PartitionStats{}, Events: map[operation.Kind]int{},
 	}}
 }
 
@@ -57,6 +59,7 @@ func (s *stats) snapshot() Stats {
 	out := s.now
 	out.Rejected, out.Winners = maps.Clone(out.Rejected), maps.Clone(out.Winners)
 	out.Refusals, out.Partitions = maps.Clone(out.Refusals), maps.Clone(out.Partitions)
+	out.Events = maps.Clone(out.Events)
 	return out
 }
 
@@ -149,23 +152,29 @@ func (s *stats) decided(partition int, d *draft, f *operation.Fence) {
 	for priority, count := range t.winners {
 		n.Winners[priority] += count
 	}
-	p := PartitionStats{Epoch: f.Epoch, Cursor: f.Cursor, Counts: f.Counts, LastCommit: f.Time}
-	p.OldestWait, p.MostLosses = d.p.starvation()
-	n.Partitions[partition] = p
+	for i := range d.part.Events {
+		n.Events[d.part.Events[i].Kind]++
+	}
+	for _, took := range t.resolution {
+		n.ResolutionTime += took
+	}
+	n.Partitions[partition] = PartitionStats{
+		Epoch: f.Epoch, Cursor: f.Cursor, Counts: f.Counts, LastCommit: f.Time,
+		Standing: n.Partitions[partition].Standing,
+	}
 	s.mu.Unlock()
 	s.telemetry.decided(d)
 }
 
-// starvation returns when the oldest live operation was received and the most
-// losses in a row of a carried one.
-func (p *partition) starvation() (oldest time.Time, losses int) {
-	for _, l := range p.lanes {
-		for _, r := range l.records() {
-			if oldest.IsZero() || r.ReceivedAt.Before(oldest) {
-				oldest = r.ReceivedAt
-			}
-			losses = max(losses, r.Losses)
+// looked notes where the partitions stand, and the operations stream.
+func (s *stats) looked(standings map[int]Standing, fill float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Fill = fill
+	for id, standing := range standings {
+		if p, owned := s.now.Partitions[id]; owned {
+			p.Standing = standing
+			s.now.Partitions[id] = p
 		}
 	}
-	return oldest, losses
 }

@@ -34,6 +34,7 @@ type label struct {
 	reason   operation.Reason
 	priority operation.Priority
 	opType   operation.Type
+	kind     operation.Kind
 }
 
 func newTally(now time.Time) tally {

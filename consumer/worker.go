@@ -49,6 +49,9 @@ func New(nc *nats.Conn, cfg Config) (*Worker, error) {
 	return &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(t), health: health{ownerless: map[int]time.Time{}}}, nil
 }
 
+// Name returns the worker's name.
+func (w *Worker) Name() string { return w.cfg.Name }
+
 // Stats returns what the worker has done so far.
 func (w *Worker) Stats() Stats { return w.stats.snapshot() }
 
@@ -105,11 +108,15 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	// What the engine starts outlives ctx until the engine has stopped.
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopTimeout, done) })
+	stop := context.AfterFunc(ctx, func() {
+		w.health.stop()
+		time.AfterFunc(stopTimeout, done)
+	})
 	defer stop()
 	var wait sync.WaitGroup
 	engine := w.engine(store, wait.Go)
-	keeper := newKeeper(&w.cfg, store, engine, w.fetcher(engine), w.stats)
+	fetcher := w.fetcher(engine)
+	keeper := newKeeper(&w.cfg, store, engine, fetcher, w.stats)
 	engine.lost = keeper.lost
 	members, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*members, error) {
 		return newMembers(ctx, &w.cfg, w.js, store.Partitions(), keeper.want)
@@ -119,6 +126,9 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	}
 	keeper.there = members.has
 	janitor := &janitor{input: store, engine: engine, keeper: keeper, log: w.cfg.Logger, alive: members.includes, health: &w.health}
+	if w.cfg.Meter != nil {
+		janitor.pending = fetcher.pending
+	}
 	wait.Go(func() { keeper.run(ctx, work) })
 	wait.Go(func() { members.run(ctx) })
 	wait.Go(func() { janitor.run(ctx) })
@@ -136,13 +146,15 @@ func (w *Worker) engine(store Store, launch func(func())) *engine {
 		cfg: &w.cfg, store: store, log: w.cfg.Logger, stats: w.stats, health: &w.health, launch: launch,
 		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
 		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
-		advances: make(chan map[int]uint64),
+		advances: make(chan map[int]uint64), looks: make(chan chan<- map[int]Standing),
 		parts:    map[int]*partition{}, doubts: map[int]bool{}, cache: newCache(), limit: MaxWindow, slots: make(chan struct{}, w.cfg.MaxConcurrent),
 	}
 }
 
 func (w *Worker) fetcher(e *engine) *fetcher {
-	return &fetcher{js: w.js, space: w.cfg.Space, custom: w.cfg.custom, out: e.items}
+	return &fetcher{
+		js: w.js, space: w.cfg.Space, custom: w.cfg.custom, out: e.items, readers: map[int]jetstream.Consumer{},
+	}
 }
 
 // release lets go of every partition the engine still owns.
@@ -162,4 +174,16 @@ func (e *engine) letGo(ctx context.Context, fence operation.Fence, expect uint64
 	if err := e.store.Release(ctx, fence, expect); err != nil {
 		e.log.WarnContext(ctx, "letting go of a partition", slog.Int("partition", fence.Partition), slog.Any("error", err))
 	}
+}
+
+// Entities counts the entities in the store, deleted ones included. Before the worker
+// has opened the store, that is an error.
+func (w *Worker) Entities(ctx context.Context) (uint64, error) {
+	w.mu.Lock()
+	store := w.store
+	w.mu.Unlock()
+	if store == nil {
+		return 0, errors.New("the store has not been opened yet")
+	}
+	return store.Entities(ctx)
 }

@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("TZ", "UTC")
+			env.Setenv("HIERARCHY_HTTP", "off") // scripts run side by side
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "code": code, "oneline": oneLine},

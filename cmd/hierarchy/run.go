@@ -45,6 +45,8 @@ type runConfig struct {
 	worker   consumer.Config
 	settings ecsstore.Settings
 	demo     bool
+	http     string // where health and metrics are told, or off
+	web      *web
 	systems  systems
 }
 
@@ -69,9 +71,21 @@ func newRun(a *app) *cobra.Command {
 	flags.BoolVar(&cfg.demo, "demo", false, "add a plant that commands itself, and show its events")
 	brokerFlags(flags, &cfg.broker)
 	streamFlags(flags, &cfg.settings, "of a new embedded store: ")
+	httpFlag(flags, &cfg.http)
 	workerFlags(flags, &cfg.worker)
 	systemFlags(flags, &cfg.systems)
 	return cmd
+}
+
+// httpFlag's default comes from the environment, so that a machine or an image can
+// set it for every worker.
+func httpFlag(flags *pflag.FlagSet, address *string) {
+	preset := os.Getenv("HIERARCHY_HTTP")
+	if preset == "" {
+		preset = defaultHTTP
+	}
+	flags.StringVar(address, "http", preset, "where /livez, /readyz, /healthz and /metrics are: host:port, port 0 for a free one, or off (environment: HIERARCHY_HTTP)")
+	flags.Lookup("http").DefValue = defaultHTTP
 }
 
 func brokerFlags(flags *pflag.FlagSet, cfg *brokerConfig) {
@@ -106,6 +120,20 @@ func (a *app) run(ctx context.Context, cfg runConfig, flags *pflag.FlagSet) erro
 	if cfg.worker.Name == "" {
 		cfg.worker.Name = consumer.DefaultConfig().Name
 	}
+	sdk, err := startTelemetry(ctx, cfg.worker.Name, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := sdk.Close(); err != nil {
+			log.WarnContext(ctx, "ending telemetry", slog.Any("error", err))
+		}
+	}()
+	if cfg.web, err = startWeb(ctx, cfg.http, sdk, log); err != nil {
+		return err
+	}
+	defer cfg.web.Close()
+	cfg.worker.Meter = sdk.meters
 	if a.global.named() {
 		return a.runThere(ctx, cfg)
 	}
@@ -195,6 +223,7 @@ func (a *app) work(ctx context.Context, nc *nats.Conn, cfg runConfig) error {
 	if err != nil {
 		return err
 	}
+	cfg.web.watch(worker)
 	if !cfg.demo {
 		return worker.Run(ctx)
 	}

@@ -1,0 +1,109 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Attribute keys of the gauges.
+const (
+	keyState = attribute.Key("state")
+	keyCheck = attribute.Key("check")
+)
+
+// gauges are the figures that are read off the worker whenever somebody asks.
+type gauges struct {
+	partitions, owned, halted metric.Int64ObservableGauge
+	lag, live, losses, ready  metric.Int64ObservableGauge
+	age, fill                 metric.Float64ObservableGauge
+}
+
+// observe has the worker's gauges read until the returned function is called.
+func (w *Worker) observe(partitions int) (stop func(), err error) {
+	if w.cfg.Meter == nil {
+		return func() {}, nil
+	}
+	m := maker{meter: w.cfg.Meter.Meter(scope)}
+	g := gauges{
+		partitions: m.gauge("hierarchy.partitions", "partitions of the system"),
+		owned:      m.gauge("hierarchy.partitions.owned", "partitions that this worker owns"),
+		halted:     m.gauge("hierarchy.partitions.halted", "partitions that this worker has halted: their streams contradict each other"),
+		lag:        m.gauge("hierarchy.partition.lag", "operations stored and not yet decided"),
+		age:        m.measure("hierarchy.partition.oldest_age", "s", "age of the oldest operation that has not ended"),
+		live:       m.gauge("hierarchy.operations.live", "operations that outlive their window: waiting or executing"),
+		losses:     m.gauge("hierarchy.operations.losses", "most windows that a live operation has lost in a row"),
+		fill:       m.measure("hierarchy.queue.fill", "1", "part of the operations stream's bound that is used"),
+		ready:      m.gauge("hierarchy.ready", "whether a check of readiness holds: 1 or 0"),
+	}
+	if m.err != nil {
+		return nil, fmt.Errorf("making gauges: %w", m.err)
+	}
+	read := func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(g.partitions, int64(partitions))
+		g.read(o, w.Stats(), time.Now())
+		for _, c := range w.Ready() {
+			o.ObserveInt64(g.ready, oneIf(c.OK), metric.WithAttributes(keyCheck.String(c.Name)))
+		}
+		return nil
+	}
+	registered, err := m.meter.RegisterCallback(read,
+		g.partitions, g.owned, g.halted, g.lag, g.age, g.live, g.losses, g.fill, g.ready)
+	if err != nil {
+		return nil, fmt.Errorf("registering gauges: %w", err)
+	}
+	return func() { _ = registered.Unregister() }, nil
+}
+
+func (g *gauges) read(o metric.Observer, s Stats, now time.Time) {
+	var owned, halted, waiting, executing, losses int
+	for id, p := range s.Partitions {
+		if p.Halted != "" {
+			halted++
+			continue
+		}
+		owned++
+		waiting += p.Waiting
+		executing += p.Executing
+		losses = max(losses, p.MostLosses)
+		of := metric.WithAttributes(keyPartition.Int(id))
+		o.ObserveInt64(g.lag, int64(p.Lag), of)
+		o.ObserveFloat64(g.age, p.age(now).Seconds(), of)
+	}
+	o.ObserveInt64(g.owned, int64(owned))
+	o.ObserveInt64(g.halted, int64(halted))
+	o.ObserveInt64(g.live, int64(waiting), metric.WithAttributes(keyState.String("waiting")))
+	o.ObserveInt64(g.live, int64(executing), metric.WithAttributes(keyState.String("executing")))
+	o.ObserveInt64(g.losses, int64(losses))
+	o.ObserveFloat64(g.fill, s.Fill)
+}
+
+// age returns how long the oldest operation has been there.
+func (s Standing) age(now time.Time) time.Duration {
+	if s.Oldest.IsZero() {
+		return 0
+	}
+	return max(now.Sub(s.Oldest), 0)
+}
+
+func oneIf(ok bool) int64 {
+	if ok {
+		return 1
+	}
+	return 0
+}
+
+func (m *maker) gauge(name, description string) metric.Int64ObservableGauge {
+	g, err := m.meter.Int64ObservableGauge(name, metric.WithDescription(description))
+	m.keep(err)
+	return g
+}
+
+func (m *maker) measure(name, unit, description string) metric.Float64ObservableGauge {
+	g, err := m.meter.Float64ObservableGauge(name, metric.WithDescription(description), metric.WithUnit(unit))
+	m.keep(err)
+	return g
+}
