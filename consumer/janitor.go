@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"time"
@@ -105,6 +106,18 @@ func (j *janitor) cursors(ctx context.Context) error {
 	return nil
 }
 
+// taken claims again what an idle partition has not noticed: that somebody else has
+// taken it meanwhile, and perhaps given it up.
+func (j *janitor) taken(ctx context.Context, fences []operation.Fence) {
+	owned := j.engine.stats.epochs()
+	for _, f := range fences {
+		epoch, ours := owned[f.Partition]
+		if ours && f.Epoch > epoch && (f.Released || f.Owner != j.keeper.cfg.Name) {
+			j.keeper.doubt(ctx, f.Partition, fmt.Errorf("%w: %s had it", ecsstore.ErrLost, f.Owner))
+		}
+	}
+}
+
 // trim looks at the fences, and removes what was resolved long enough ago.
 func (j *janitor) trim(ctx context.Context) error {
 	fences, err := j.input.Fences(ctx)
@@ -112,6 +125,7 @@ func (j *janitor) trim(ctx context.Context) error {
 		return err
 	}
 	j.health.owners(fences, j.alive)
+	j.taken(ctx, fences)
 	resolved := uint64(math.MaxUint64)
 	for _, f := range fences {
 		resolved = min(resolved, f.Cursor)

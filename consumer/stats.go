@@ -90,6 +90,19 @@ func (s *stats) cursors() map[int]uint64 {
 	return out
 }
 
+// epochs returns the epochs of the partitions that the engine owns.
+func (s *stats) epochs() map[int]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[int]uint64, len(s.now.Partitions))
+	for id, p := range s.now.Partitions {
+		if p.Halted == "" {
+			out[id] = p.Epoch
+		}
+	}
+	return out
+}
+
 // trouble notes why a partition could not be claimed.
 func (s *stats) trouble(partition int, err error) {
 	s.mu.Lock()

@@ -118,6 +118,11 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	fetcher := w.fetcher(engine)
 	keeper := newKeeper(&w.cfg, store, engine, fetcher, w.stats)
 	engine.lost = keeper.lost
+	unregister, err := w.observe(store.Partitions())
+	if err != nil {
+		return err
+	}
+	defer unregister()
 	members, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*members, error) {
 		return newMembers(ctx, &w.cfg, w.js, store.Partitions(), keeper.want)
 	})
@@ -147,7 +152,7 @@ func (w *Worker) engine(store Store, launch func(func())) *engine {
 		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
 		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
 		advances: make(chan map[int]uint64), looks: make(chan chan<- map[int]Standing),
-		parts:    map[int]*partition{}, doubts: map[int]bool{}, cache: newCache(), limit: MaxWindow, slots: make(chan struct{}, w.cfg.MaxConcurrent),
+		parts: map[int]*partition{}, doubts: map[int]bool{}, cache: newCache(), limit: MaxWindow, slots: make(chan struct{}, w.cfg.MaxConcurrent),
 	}
 }
 
