@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -57,8 +58,8 @@ func (a *app) healthcheck(ctx context.Context, url string) error {
 		return fmt.Errorf("asking %s: %w", url, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s: %s", url, response.Status, body)
+		return fmt.Errorf("%s answers %s: %s", url, response.Status, bytes.TrimSpace(body))
 	}
-	a.printf("%s", body)
+	a.printf("%s", bytes.TrimSpace(body))
 	return nil
 }

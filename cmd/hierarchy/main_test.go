@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,9 +44,14 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *updateScripts, RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			address, err := freeAddress()
-			env.Setenv("LISTEN", address)
-			env.Setenv("URL", "nats://"+address)
+			addresses, err := freeAddresses(3)
+			if err != nil {
+				return err
+			}
+			env.Setenv("LISTEN", addresses[0])
+			env.Setenv("URL", "nats://"+addresses[0])
+			env.Setenv("HTTP", addresses[1])
+			env.Setenv("HTTP2", addresses[2])
 			env.Setenv("WITHOUT_JETSTREAM", without.URL())
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
@@ -53,18 +59,49 @@ func TestScripts(t *testing.T) {
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("TZ", "UTC")
 			env.Setenv("HIERARCHY_HTTP", "off") // scripts run side by side
-			return err
+			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "code": code, "oneline": oneLine},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "code": code, "oneline": oneLine, "ready": ready},
 	})
 }
 
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
-	if err != nil {
-		return "", err
+	addresses, err := freeAddresses(1)
+	return strings.Join(addresses, ""), err
+}
+
+// freeAddresses returns n addresses that nobody listens on.
+func freeAddresses(n int) (found []string, err error) {
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close()
+		found = append(found, listener.Addr().String())
 	}
-	return listener.Addr().String(), listener.Close()
+	return found, nil
+}
+
+// ready waits until a URL answers that all is well, or with ! until it does not.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	const patience = 30 * time.Second
+	deadline, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		response, err := http.Get(args[0]) //nolint:noctx,gosec // of the script's own worker
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		if well := err == nil && response.StatusCode == http.StatusOK; well != neg {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("waited %v for %s", patience, args[0])
+		}
+	}
 }
 
 // await waits until a worker owns the partitions of the broker at a URL.
