@@ -22,11 +22,11 @@ type Check struct {
 
 // The names of the checks.
 const (
-	CheckBroker   = "broker"
-	CheckOwners   = "owners"
-	CheckStreams  = "streams"
-	CheckWindows  = "windows"
-	CheckRunning  = "running"
+	CheckBroker  = "broker"
+	CheckOwners  = "owners"
+	CheckStreams = "streams"
+	CheckWindows = "windows"
+	CheckRunning = "running"
 )
 
 // How long something may be wrong before a worker is no longer ready: long enough

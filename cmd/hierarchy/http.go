@@ -44,7 +44,7 @@ func startWeb(ctx context.Context, address string, t *telemetry, log *slog.Logge
 	w.server = &http.Server{Handler: w.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() { // ends with Close
 		if err := w.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("serving health and metrics", slog.Any("error", err))
+			log.ErrorContext(ctx, "serving health and metrics", slog.Any("error", err))
 		}
 	}()
 	log.InfoContext(ctx, "health and metrics", slog.String("url", "http://"+listener.Addr().String()))

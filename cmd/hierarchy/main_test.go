@@ -177,7 +177,7 @@ func TestTheDemoDecidesWithinTwoSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), program, "run", "--demo", "--listen", address)
-	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir(), "NATS_URL=")
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+t.TempDir(), "NATS_URL=", "HIERARCHY_HTTP=off")
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -125,7 +125,7 @@ func (a *app) run(ctx context.Context, cfg runConfig, flags *pflag.FlagSet) erro
 		return err
 	}
 	defer func() {
-		if err := sdk.Close(); err != nil {
+		if err := sdk.Close(ctx); err != nil {
 			log.WarnContext(ctx, "ending telemetry", slog.Any("error", err))
 		}
 	}()

@@ -134,7 +134,7 @@ func TestRunInterruptedWhileItStarts(t *testing.T) {
 	s := newService(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _ := stressed(ctx, t, "run", "--server", "nats://"+s.listen); code != exitDone {
+	if code, _ := stressed(ctx, t, "run", "--http", "off", "--server", "nats://"+s.listen); code != exitDone {
 		t.Errorf("exit code %d, want %d", code, exitDone)
 	}
 }

@@ -34,7 +34,7 @@ type telemetry struct {
 // startTelemetry starts the SDK for a worker of that name.
 func startTelemetry(ctx context.Context, worker string, log *slog.Logger) (*telemetry, error) {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warn("telemetry", slog.Any("error", err))
+		log.WarnContext(ctx, "telemetry", slog.Any("error", err))
 	}))
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
 		semconv.ServiceName("hierarchy"), semconv.ServiceInstanceID(worker), semconv.ServiceVersion(version()),
@@ -44,7 +44,7 @@ func startTelemetry(ctx context.Context, worker string, log *slog.Logger) (*tele
 	}
 	t := &telemetry{}
 	if err := t.startMeters(ctx, about); err != nil {
-		return nil, errors.Join(err, t.Close())
+		return nil, errors.Join(err, t.Close(ctx))
 	}
 	return t, nil
 }
@@ -109,9 +109,9 @@ func asked(signal string) bool {
 // taken.
 const flushTimeout = 2 * time.Second
 
-// Close sends what has not been sent, and ends the SDK.
-func (t *telemetry) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+// Close sends what has not been sent, and ends the SDK. It does so after ctx is done.
+func (t *telemetry) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
 	var errs []error
 	for _, end := range t.ends {
