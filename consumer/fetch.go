@@ -64,6 +64,9 @@ func (f *fetcher) fetch(ctx context.Context, c *claimed) error {
 func (f *fetcher) reads(partition int, by jetstream.Consumer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.readers == nil {
+		f.readers = map[int]jetstream.Consumer{}
+	}
 	f.readers[partition] = by
 }
 

@@ -23,7 +23,7 @@ type gauges struct {
 }
 
 // observe has the worker's gauges read until the returned function is called.
-func (w *Worker) observe(partitions int) (stop func(), err error) {
+func (w *Worker) observe() (stop func(), err error) {
 	if w.cfg.Meter == nil {
 		return func() {}, nil
 	}
@@ -43,7 +43,9 @@ func (w *Worker) observe(partitions int) (stop func(), err error) {
 		return nil, fmt.Errorf("making gauges: %w", m.err)
 	}
 	read := func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(g.partitions, int64(partitions))
+		if n := w.partitions.Load(); n > 0 {
+			o.ObserveInt64(g.partitions, n)
+		}
 		g.read(o, w.Stats(), time.Now())
 		for _, c := range w.Ready() {
 			o.ObserveInt64(g.ready, oneIf(c.OK), metric.WithAttributes(keyCheck.String(c.Name)))

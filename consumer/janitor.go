@@ -113,7 +113,7 @@ func (j *janitor) taken(ctx context.Context, fences []operation.Fence) {
 	for _, f := range fences {
 		epoch, ours := owned[f.Partition]
 		if ours && f.Epoch > epoch && (f.Released || f.Owner != j.keeper.cfg.Name) {
-			j.keeper.doubt(ctx, f.Partition, fmt.Errorf("%w: %s had it", ecsstore.ErrLost, f.Owner))
+			j.keeper.doubt(ctx, f.Partition, fmt.Errorf("%s has had it since", f.Owner)) // the claim will tell
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +29,9 @@ type Worker struct {
 	stats  *stats
 	health health
 
+	partitions atomic.Int64 // of the system; 0 until it is known
+	unobserve  func()
+
 	mu    sync.Mutex // guards store
 	store *ecsstore.JetStream
 }
@@ -46,7 +50,9 @@ func New(nc *nats.Conn, cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(t), health: health{ownerless: map[int]time.Time{}}}, nil
+	w := &Worker{cfg: cfg, nc: nc, js: js, stats: newStats(t), health: health{ownerless: map[int]time.Time{}}}
+	w.unobserve, err = w.observe()
+	return w, err
 }
 
 // Name returns the worker's name.
@@ -60,6 +66,7 @@ func (w *Worker) Stats() Stats { return w.stats.snapshot() }
 // not ready, and returns an error if the streams cannot be used or the connection is
 // closed.
 func (w *Worker) Run(ctx context.Context) error {
+	defer w.unobserve()
 	store, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*ecsstore.JetStream, error) {
 		return ecsstore.NewJetStream(ctx, w.js, w.cfg.Space)
 	})
@@ -118,11 +125,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	fetcher := w.fetcher(engine)
 	keeper := newKeeper(&w.cfg, store, engine, fetcher, w.stats)
 	engine.lost = keeper.lost
-	unregister, err := w.observe(store.Partitions())
-	if err != nil {
-		return err
-	}
-	defer unregister()
+	w.partitions.Store(int64(store.Partitions()))
 	members, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*members, error) {
 		return newMembers(ctx, &w.cfg, w.js, store.Partitions(), keeper.want)
 	})
@@ -157,9 +160,7 @@ func (w *Worker) engine(store Store, launch func(func())) *engine {
 }
 
 func (w *Worker) fetcher(e *engine) *fetcher {
-	return &fetcher{
-		js: w.js, space: w.cfg.Space, custom: w.cfg.custom, out: e.items, readers: map[int]jetstream.Consumer{},
-	}
+	return &fetcher{js: w.js, space: w.cfg.Space, custom: w.cfg.custom, out: e.items}
 }
 
 // release lets go of every partition the engine still owns.
