@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/operation"
 )
@@ -107,6 +108,29 @@ func (w *world) send(ops ...operation.Operation) {
 		}
 		w.ops[o.ID] = o
 		w.publish(w.space.Submit(o.Priority, o.Target), body)
+	}
+}
+
+// pour publishes many operations, without waiting for each.
+func (w *world) pour(ops []operation.Operation) {
+	w.t.Helper()
+	acks := make([]jetstream.PubAckFuture, len(ops))
+	for i := range ops {
+		w.ops[ops[i].ID] = ops[i]
+		msg := &nats.Msg{Subject: w.space.Submit(ops[i].Priority, ops[i].Target), Data: encoded(w.t, &ops[i])}
+		ack, err := w.js.PublishMsgAsync(msg, jetstream.WithStallWait(time.Minute))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		acks[i] = ack
+	}
+	for _, ack := range acks {
+		select {
+		case stored := <-ack.Ok():
+			w.sent = append(w.sent, sent{sequence: stored.Sequence, subject: ack.Msg().Subject, body: ack.Msg().Data})
+		case err := <-ack.Err():
+			w.t.Fatal(err)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type world struct {
 	zero  time.Time // what transcripts count from
 	rough time.Time // and from when they round it
 	crews []*crew
+	parts int                   // partitions
 	rules audit.Rules           // what the workers were started with
 	wrap  func(streams) streams // puts faults between a worker and its store; nil: none
 	lab   *lab
@@ -81,7 +82,7 @@ func outside(t *testing.T, partitions int, f func(w *world)) {
 func newWorld(t *testing.T, s *natstest.Server, partitions int) *world {
 	t.Helper()
 	w := &world{
-		t: t, s: s, js: s.JetStream(t), cfg: DefaultConfig(), lab: newLab(), zero: time.Now(),
+		t: t, s: s, js: s.JetStream(t), parts: partitions, cfg: DefaultConfig(), lab: newLab(), zero: time.Now(),
 		names: map[uuid.UUID]string{}, count: map[operation.Priority]int{}, ops: map[uuid.UUID]operation.Operation{},
 	}
 	w.cfg.Logger = slog.New(slog.DiscardHandler)
@@ -165,17 +166,8 @@ func (w *world) settled(crews ...*crew) {
 		for _, c := range crews {
 			n += len(c.Stats().Partitions)
 		}
-		return n == w.partitions()
+		return n == w.parts
 	})
-}
-
-func (w *world) partitions() int {
-	w.t.Helper()
-	n, err := ecsstore.Partitions(w.t.Context(), w.js, w.space)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return n
 }
 
 // finish stops the workers and checks what they have left.
