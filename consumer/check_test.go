@@ -14,7 +14,7 @@ func (s *stock) checkParent(e told) {
 	if !has || s.w.cfg.IndependentChildren {
 		return
 	}
-	parent := s.lives[key{subjects.Partition(ref.Target, s.w.parts), ref.ID}]
+	parent := s.lives[key{subjects.Partition(ref.Target, s.w.partitions()), ref.ID}]
 	if parent == nil || parent.status != operation.Rejected && parent.status != operation.Cancelled {
 		return
 	}

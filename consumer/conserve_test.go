@@ -249,9 +249,9 @@ func (s *stock) checkVersions() {
 // partitionOf returns where the broker stores what was published on a subject.
 func (s *stock) partitionOf(target string) int {
 	if id, err := uuid.Parse(target); err == nil && id.String() == target {
-		return subjects.Partition(id, s.w.parts)
+		return subjects.Partition(id, s.w.partitions())
 	}
 	h := fnv.New32a()
 	h.Write([]byte(target))
-	return int(h.Sum32()) % s.w.parts
+	return int(h.Sum32()) % s.w.partitions()
 }

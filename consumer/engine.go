@@ -76,6 +76,7 @@ func (e *engine) run(ctx, work context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil || e.away {
 		if ctx.Err() == nil && !e.away {
+			e.obey(work)
 			e.begin(work, time.Now())
 		}
 		e.health.beat(time.Now(), e.away || e.staged > 0)
@@ -154,6 +155,19 @@ func (e *engine) disown(id int) {
 	delete(e.parts, id)
 	delete(e.doubts, id)
 	e.stats.disowned(id)
+}
+
+// obey lets go of what it was asked to, before the next round: an engine that is never
+// without one would hear of it too late.
+func (e *engine) obey(ctx context.Context) {
+	for {
+		select {
+		case d := <-e.drops:
+			e.drop(ctx, d)
+		default:
+			return
+		}
+	}
 }
 
 // drop forgets a partition and releases it.

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
@@ -24,22 +22,24 @@ func TestR1_TheEntitiesOfTheScenariosLieWhereTheyShould(t *testing.T) {
 	}
 }
 
-// chain returns n operations of which each is the parent of the next, on entities in
-// all partitions. The first is critical.
-func (w *world) chain(n int) (ops []operation.Operation, entities []uuid.UUID) {
+// chain returns one operation more than a chain of parents may have, each the parent
+// of the next, on entities in all partitions. The first is critical.
+func (w *world) chain() (ops []operation.Operation) {
 	var names []string
-	for i := range n {
+	for i := range operation.MaxParentDepth + 1 {
 		names = append(names, fmt.Sprintf("link-%d", i))
 	}
-	entities = w.made(names...)
-	ops = []operation.Operation{modify(entities[0], operation.Critical, "1")}
-	for i := 1; i < n; i++ {
-		ops = append(ops, under(ops[i-1], modify(entities[i], operation.Low, "1")))
+	for i, entity := range w.made(names...) {
+		if i == 0 {
+			ops = append(ops, modify(entity, operation.Critical, "1"))
+			continue
+		}
+		ops = append(ops, under(ops[i-1], modify(entity, operation.Low, "1")))
 	}
-	return ops, entities
+	return ops
 }
 
-// wantChain checks a chain of one more than may be: all but the last inherit.
+// wantChain checks that all but the last of a chain inherit.
 func (w *world) wantChain(ops []operation.Operation) {
 	w.t.Helper()
 	last := len(ops) - 1
@@ -53,13 +53,10 @@ func (w *world) wantChain(ops []operation.Operation) {
 	}
 }
 
-// tooLong is one operation more than a chain of parents may have.
-const tooLong = operation.MaxParentDepth + 1
-
 func TestR1_AChainOf64ThatWaitsInTheStream(t *testing.T) {
 	bubble(t, func(w *world) {
 		c := w.ready()
-		ops, _ := w.chain(tooLong)
+		ops := w.chain()
 		c.stop()
 		w.submit(ops...)
 		w.ready()
@@ -71,7 +68,7 @@ func TestR1_AChainOf64ThatWaitsInTheStream(t *testing.T) {
 func TestR1_AChainOf64BackwardsInTheStream(t *testing.T) {
 	bubble(t, func(w *world) {
 		c := w.ready()
-		ops, _ := w.chain(tooLong)
+		ops := w.chain()
 		c.stop()
 		for i := range ops {
 			w.submit(ops[len(ops)-1-i])
@@ -85,7 +82,7 @@ func TestR1_AChainOf64BackwardsInTheStream(t *testing.T) {
 func TestR1_AChainOf64OneAfterTheOther(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.ready()
-		ops, _ := w.chain(tooLong)
+		ops := w.chain()
 		for _, o := range ops {
 			w.submit(o)
 			after(20 * time.Millisecond)
@@ -102,7 +99,7 @@ func TestR1_AChainOf64AcrossTwoWorkers(t *testing.T) {
 		if len(a.Stats().Partitions) == 0 || len(b.Stats().Partitions) == 0 {
 			t.Fatal("one worker has nothing to do")
 		}
-		ops, _ := w.chain(tooLong)
+		ops := w.chain()
 		for _, o := range ops {
 			w.submit(o)
 			after(20 * time.Millisecond)
@@ -114,27 +111,27 @@ func TestR1_AChainOf64AcrossTwoWorkers(t *testing.T) {
 func TestR1_ACircleOf64(t *testing.T) {
 	bubble(t, func(w *world) {
 		c := w.ready()
-		ops, entities := w.chain(tooLong - 1)
-		rival := modify(entities[5], operation.Low, "2")
-		ops[0] = under(ops[len(ops)-1], ops[0])
-		c.stop()
-		w.submit(rival)
-		w.submit(ops...)
-		w.ready()
-		after(time.Second)
-		w.wants(completed, rival)
-		cycles, got := 0, w.outcomes()
-		for _, o := range ops {
-			switch ended := got[o.ID].ended(); ended {
-			case string(operation.ParentCycle):
-				cycles++
-			case string(operation.ParentNotLive): // its parent was found out first
-			default:
-				t.Errorf("%s of the circle ended as %q", w.name(o.ID), ended)
+		var names []string
+		for i := 0; len(names) < operation.MaxParentDepth; i++ {
+			if name := fmt.Sprintf("link-%d", i); subjects.Partition(operation.EntityID(name), 4) == 0 {
+				names = append(names, name)
 			}
 		}
-		if cycles == 0 {
-			t.Error("nobody noticed the circle")
+		var ops, rivals []operation.Operation
+		for i, entity := range w.made(names...) {
+			ops = append(ops, modify(entity, operation.Critical, "1"))
+			rivals = append(rivals, modify(entity, operation.Low, "2"))
+			if i > 0 {
+				ops[i] = under(ops[i-1], ops[i])
+			}
 		}
+		ops[0] = under(ops[len(ops)-1], ops[0])
+		c.stop()
+		w.submit(ops...)
+		w.submit(rivals...)
+		w.ready()
+		after(time.Second)
+		w.wants(string(operation.ParentCycle), ops...)
+		w.wants(completed, rivals...)
 	})
 }

@@ -178,7 +178,7 @@ func (w *world) field(id uuid.UUID, name string) string {
 func (w *world) records() map[uuid.UUID]operation.Record {
 	w.t.Helper()
 	out := map[uuid.UUID]operation.Record{}
-	for p := range w.parts {
+	for p := range w.partitions() {
 		for _, msg := range w.stored(w.space.Records(p)) {
 			var r operation.Record
 			if err := json.Unmarshal(msg.Data(), &r); err != nil {

@@ -166,7 +166,7 @@ func (w *world) settled(crews ...*crew) {
 		for _, c := range crews {
 			n += len(c.Stats().Partitions)
 		}
-		return n == w.parts
+		return n == w.partitions()
 	})
 }
 
@@ -182,3 +182,5 @@ func (w *world) finish() {
 
 // after lets virtual time pass.
 func after(d time.Duration) { natstest.Advance(d) }
+
+func (w *world) partitions() int { return w.parts }

@@ -1,0 +1,47 @@
+package consumer
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// sluggish takes its time to commit.
+type sluggish struct{ streams }
+
+func (s sluggish) Commit(ctx context.Context, b *ecsstore.Batch) (ecsstore.Receipt, error) {
+	<-time.After(5 * time.Millisecond)
+	return s.streams.Commit(ctx, b)
+}
+
+// TestR23_ABusyWorkerHandsOver has a second worker come while the first is never
+// without a commit under way. The first lets go in good order all the same: nobody is
+// fenced, and nothing is recovered.
+func TestR23_ABusyWorkerHandsOver(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.cfg.Window = 0
+		w.wrap = func(s streams) streams { return sluggish{s} }
+		first := w.ready()
+		valves := w.made("valve-1", "valve-2", "valve-3", "valve-4", "valve-5", "valve-6", "pump-1", "pump-2")
+		var second *crew
+		for i := range 2000 {
+			w.send(count(valves[i%len(valves)], operation.Normal))
+			after(time.Millisecond)
+			if i == 500 {
+				second = w.start()
+			}
+		}
+		after(5 * time.Second)
+		a, b := first.Stats(), second.Stats()
+		if len(a.Partitions) == 0 || len(b.Partitions) == 0 {
+			t.Fatalf("the workers have %d and %d partitions", len(a.Partitions), len(b.Partitions))
+		}
+		if a.Fenced > 0 || a.Refusals["refused"] > 0 || b.Claims != len(b.Partitions) {
+			t.Errorf("fenced %d times, %d commits refused, %d claims of %d partitions",
+				a.Fenced, a.Refusals["refused"], b.Claims, len(b.Partitions))
+		}
+	})
+}
