@@ -108,8 +108,8 @@ var everyEnd = ecsstore.EventFilter{Kinds: []operation.Kind{
 }}
 
 // conserved checks, by the stored events and the partitions' counts alone, that every
-// operation taken has ended exactly once.
-func (s *site) conserved() {
+// operation taken has ended exactly once, and returns how many there are.
+func (s *site) conserved() int {
 	s.t.Helper()
 	ends := map[uuid.UUID]int{}
 	for stored, err := range s.read.Events(s.t.Context(), everyEnd) {
@@ -140,5 +140,5 @@ func (s *site) conserved() {
 			s.t.Errorf("operation %s has ended %d times", id, n)
 		}
 	}
-	s.say("%d operations, each with one end", len(ends))
+	return len(ends)
 }

@@ -43,7 +43,7 @@ func TestReference(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.try(l.in(t)) })
 	}
-	s.audited()
+	s.audited("--grace-period", "5s")
 }
 
 func (l *lab) b1() {
