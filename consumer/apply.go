@@ -15,7 +15,7 @@ import (
 // apply makes the engine's memory agree with a commit that was stored.
 func (e *engine) apply(ctx context.Context, out committed) {
 	for _, w := range out.round.batch.Writes {
-		e.cache.put(w.Entity.ID, ecsstore.Head{Entity: w.Entity, Sequence: out.receipt.Heads[w.Entity.ID]})
+		e.cache.put(w.Entity.ID, ecsstore.Head{Entity: w.Entity, Sequence: out.receipt.Heads[w.Entity.ID]}, e.foreign(w.Entity.ID))
 	}
 	e.cache.trim()
 	part := -1
@@ -147,6 +147,8 @@ func (e *engine) refused(ctx context.Context, out committed) {
 	parts := out.round.partitions()
 	if len(parts) > 1 {
 		e.solo = len(parts)
+	} else {
+		e.limit = max(e.limit/2, 1) // the less it relies on, the less can change meanwhile
 	}
 	for _, w := range out.round.batch.Writes {
 		e.cache.drop(w.Entity.ID)

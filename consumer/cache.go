@@ -11,29 +11,53 @@ const cacheBytes = 128 << 20
 
 // cache keeps the heads that were read or written lately. What it holds may be out
 // of date, since other partitions' commits may change an entity: a commit's
-// conditions find out.
+// conditions find out. Entities of partitions that another worker owns are likely to
+// have changed, so that their heads are kept for one round only.
 type cache struct {
-	heads map[uuid.UUID]ecsstore.Head
-	bytes int
+	heads   map[uuid.UUID]ecsstore.Head
+	foreign map[uuid.UUID]bool // those that are kept for one round
+	bytes   int
 }
 
-func newCache() *cache { return &cache{heads: make(map[uuid.UUID]ecsstore.Head)} }
+func newCache() *cache {
+	return &cache{heads: make(map[uuid.UUID]ecsstore.Head), foreign: make(map[uuid.UUID]bool)}
+}
 
 func (c *cache) get(id uuid.UUID) (ecsstore.Head, bool) {
 	h, ok := c.heads[id]
 	return h, ok
 }
 
-func (c *cache) put(id uuid.UUID, h ecsstore.Head) {
+func (c *cache) put(id uuid.UUID, h ecsstore.Head, foreign bool) {
 	c.drop(id)
 	c.heads[id] = h
 	c.bytes += weight(h)
+	if foreign {
+		c.foreign[id] = true
+	}
+}
+
+// over forgets what is kept for one round.
+func (c *cache) over() {
+	for id := range c.foreign {
+		c.drop(id)
+	}
+}
+
+// dropAll forgets all heads of which is true.
+func (c *cache) dropAll(which func(uuid.UUID) bool) {
+	for id := range c.heads {
+		if which(id) {
+			c.drop(id)
+		}
+	}
 }
 
 func (c *cache) drop(id uuid.UUID) {
 	if h, ok := c.heads[id]; ok {
 		c.bytes -= weight(h)
 		delete(c.heads, id)
+		delete(c.foreign, id)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
 // maxStaged is how many operations the engine holds in memory at most, in all
@@ -154,6 +155,7 @@ func (e *engine) disown(id int) {
 	}
 	delete(e.parts, id)
 	delete(e.doubts, id)
+	e.cache.dropAll(func(entity uuid.UUID) bool { return e.partition(entity) == id })
 	e.stats.disowned(id)
 }
 
@@ -169,6 +171,14 @@ func (e *engine) obey(ctx context.Context) {
 		}
 	}
 }
+
+// partition returns the partition of an entity.
+func (e *engine) partition(entity uuid.UUID) int {
+	return subjects.Partition(entity, e.store.Partitions())
+}
+
+// foreign reports whether an entity is of a partition that this worker does not own.
+func (e *engine) foreign(entity uuid.UUID) bool { return e.parts[e.partition(entity)] == nil }
 
 // drop forgets a partition and releases it.
 func (e *engine) drop(ctx context.Context, d drop) {
@@ -324,6 +334,7 @@ func (e *engine) pause(now time.Time) {
 func (e *engine) settle(ctx context.Context, out committed) {
 	e.away = false
 	e.found = nil
+	defer e.cache.over()
 	switch {
 	case out.err == nil:
 		e.fails = 0

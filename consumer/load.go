@@ -106,7 +106,7 @@ func (e *engine) reload(got loaded) {
 		e.pause(time.Now())
 	}
 	for id, head := range got.heads {
-		e.cache.put(id, head)
+		e.cache.put(id, head, e.foreign(id))
 	}
 	for id, fence := range got.fences {
 		e.judge(id, fence)

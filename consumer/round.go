@@ -69,6 +69,8 @@ func (r *round) add(p *partition) (bool, error) {
 			return true, err
 		case d == nil:
 			return true, nil
+		case r.room() >= 0 && r.limit < MaxWindow:
+			return true, nil // commits have failed: this one is to be small
 		case r.room() >= 0:
 			base = d
 		case len(r.drafts) > 1:
@@ -152,5 +154,5 @@ func (r *round) partitions() []int {
 		out = append(out, d.p.id)
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out) // a partition may have several windows in it
 }

@@ -17,6 +17,8 @@ var (
 	seed = flag.Uint64("seed", 0, "of the faults; 0: any")
 	long = flag.Duration("for", 2*time.Minute, "how long faults happen")
 	rate = flag.Float64("rate", 0, "operations a second; 0: half of what the machine takes")
+
+	times = flag.Int("times", 10, "how often a worker is killed and another drained to measure take-overs")
 )
 
 // module is this module's folder.
@@ -41,8 +43,9 @@ func folder(t *testing.T) string {
 	return dir
 }
 
-// TestR23_Chaos lets a plan of faults happen to a system under load.
-func TestR23_Chaos(t *testing.T) {
+// prepare builds the programs and returns a run of the flags.
+func prepare(t *testing.T) chaos.Run {
+	t.Helper()
 	programs, err := chaos.Build(t.Context(), module, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -50,11 +53,16 @@ func TestR23_Chaos(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64N(1e6) + 1
 	}
-	t.Logf("make chaos SEED=%d FOR=%v", *seed, *long)
-	run := chaos.Run{
+	return chaos.Run{
 		Plan: chaos.Plan{Seed: *seed}, For: *long, Rate: *rate, Programs: programs,
 		Shipped: module + "/deploy/nats", Folder: folder(t), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
+}
+
+// TestR23_Chaos lets a plan of faults happen to a system under load.
+func TestR23_Chaos(t *testing.T) {
+	run := prepare(t)
+	t.Logf("make chaos SEED=%d FOR=%v", *seed, *long)
 	report, err := run.Do(t.Context())
 	t.Log(report)
 	if err != nil {
@@ -62,5 +70,30 @@ func TestR23_Chaos(t *testing.T) {
 	}
 	for _, problem := range report.Problems {
 		t.Error(problem)
+	}
+}
+
+// TestR23_TakeOver measures how long it takes others to go on with the partitions of a
+// worker that was killed, and of one that was drained.
+func TestR23_TakeOver(t *testing.T) {
+	run := prepare(t)
+	if run.Rate == 0 {
+		run.Rate = 400
+	}
+	took, err := run.TakeOver(t.Context(), *times)
+	for _, c := range []struct {
+		what string
+		took []time.Duration
+		most time.Duration
+	}{{"kills", took.Kills, time.Second}, {"drains", took.Drains, 200 * time.Millisecond}} {
+		p99 := chaos.Quantile(c.took, .99)
+		t.Logf("%d %s: p50 %v, p90 %v, p99 %v, most %v", len(c.took), c.what,
+			chaos.Quantile(c.took, .5), chaos.Quantile(c.took, .9), p99, chaos.Quantile(c.took, 1))
+		if p99 > c.most {
+			t.Errorf("p99 of %s is %v, want at most %v", c.what, p99, c.most)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

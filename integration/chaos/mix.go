@@ -56,6 +56,7 @@ type mixer struct {
 	recent  []letter // operations sent lately, for copies and cancellations
 	unborn  []uuid.UUID
 	made    int
+	only    scene                 // the only one that is played, nil if all are
 	stored  func() (letter, bool) // an operation that the broker has lately acknowledged
 }
 
@@ -86,6 +87,9 @@ var scenes = []struct {
 
 // next makes the next letters.
 func (m *mixer) next(ctx context.Context) ([]letter, error) {
+	if m.only != nil {
+		return m.only(ctx, m)
+	}
 	at := m.rand.IntN(100)
 	for _, s := range scenes {
 		if at -= s.share; at < 0 {

@@ -1,0 +1,225 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/hierarchy-events/hierarchy/consumer"
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+// TakeOvers says how long partitions went without a commit because their worker was
+// taken away: from the signal until every partition that it had was committed to by
+// another worker.
+type TakeOvers struct {
+	Kills  []time.Duration `json:"kills"`
+	Drains []time.Duration `json:"drains"`
+}
+
+// TakeOver takes workers away, one after the other, so often, and measures.
+func (r *Run) TakeOver(ctx context.Context, times int) (TakeOvers, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &scenario{Run: r, report: &Report{Seed: r.Plan.Seed}}
+	defer s.close()
+	if err := s.open(ctx); err != nil {
+		return TakeOvers{}, err
+	}
+	births, err := s.load.mixer.births(ctx, s.load.mixer.targets)
+	if err != nil {
+		return TakeOvers{}, err
+	}
+	if err := errors.Join(s.load.send(ctx, ctx, births), s.idle(ctx, settleTimeout)); err != nil {
+		return TakeOvers{}, err
+	}
+	o := &owners{of: map[int]commit{}, changed: make(chan struct{}, 1)}
+	if err := o.watch(s.eye); err != nil {
+		return TakeOvers{}, err
+	}
+	s.load.mixer.only = contest
+	var loading sync.WaitGroup
+	loading.Go(func() { err = s.load.run(ctx, ctx, s.Rate, 1<<40) })
+	defer func() { cancel(); loading.Wait() }()
+	var out TakeOvers
+	random := rand.New(rand.NewPCG(r.Plan.Seed, 4)) //nolint:gosec // reproducible, not secret
+	for range times {
+		for _, how := range []struct {
+			away func(context.Context, *worker) error
+			took *[]time.Duration
+		}{{s.fleet.lose, &out.Kills}, {s.fleet.dismiss, &out.Drains}} {
+			took, err := s.takeOver(ctx, o, random, how.away)
+			if err != nil {
+				return out, err
+			}
+			*how.took = append(*how.took, took)
+		}
+	}
+	return out, err
+}
+
+// takeOver takes one worker away, measures, and replaces it.
+func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand, away func(context.Context, *worker) error) (time.Duration, error) {
+	if err := o.await(ctx, s.fleet.calm); err != nil {
+		return 0, fmt.Errorf("waiting for the workers to share the partitions: %w", err)
+	}
+	w := s.fleet.members[random.IntN(len(s.fleet.members))]
+	had := o.partitions(w.name)
+	began := time.Now()
+	if err := away(ctx, w); err != nil {
+		return 0, err
+	}
+	var last time.Time
+	err := o.await(ctx, func(now map[int]commit) bool {
+		last = began
+		for _, p := range had {
+			if now[p].worker == w.name || now[p].at.Before(began) {
+				return false
+			}
+			last = later(last, now[p].since)
+		}
+		return true
+	})
+	if err != nil {
+		return 0, fmt.Errorf("waiting for others to take over from %s: %w", w.name, err)
+	}
+	s.fleet.busy.Wait()
+	return last.Sub(began), s.fleet.add(ctx)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// lose kills a worker for good.
+func (f *fleet) lose(_ context.Context, w *worker) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w.leaving = true
+	f.members = slices.DeleteFunc(f.members, func(other *worker) bool { return other == w })
+	return w.process.kill()
+}
+
+// dismiss has a worker end in good order, and does not wait for that.
+func (f *fleet) dismiss(ctx context.Context, w *worker) error {
+	f.busy.Go(func() { f.drain(ctx, w) })
+	return nil
+}
+
+// calm reports whether every partition was lately committed to by the worker that
+// should have it.
+func (f *fleet) calm(now map[int]commit) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var names []string
+	for _, w := range f.members {
+		names = append(names, w.name)
+	}
+	for p := range ecsstore.DefaultSettings().Partitions {
+		if now[p].worker != consumer.Owner(p, names) || time.Since(now[p].at) > time.Second {
+			return false
+		}
+	}
+	return true
+}
+
+// owners is who committed to each partition last, by the events.
+type owners struct {
+	changed chan struct{} // of capacity 1
+
+	mu sync.Mutex // guards of
+	of map[int]commit
+}
+
+// commit is the latest commit to a partition.
+type commit struct {
+	worker string
+	since  time.Time // of the first of this worker's
+	at     time.Time
+}
+
+// watch follows the events from now on.
+func (o *owners) watch(nc *nats.Conn) error {
+	_, err := nc.Subscribe(subjects.Space{}.Events(), func(msg *nats.Msg) {
+		var event struct {
+			Data operation.Detail `json:"data"`
+		}
+		if json.Unmarshal(msg.Data, &event) == nil {
+			o.note(event.Data.Partition, event.Data.Worker, time.Now())
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("watching events: %w", err)
+	}
+	return nil
+}
+
+func (o *owners) note(partition int, worker string, now time.Time) {
+	o.mu.Lock()
+	c := o.of[partition]
+	if c.worker != worker {
+		c = commit{worker: worker, since: now}
+	}
+	c.at = now
+	o.of[partition] = c
+	o.mu.Unlock()
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+}
+
+// partitions lists those that a worker committed to last.
+func (o *owners) partitions(worker string) (out []int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for p, c := range o.of {
+		if c.worker == worker {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// ownersTimeout bounds a wait for partitions to change hands.
+const ownersTimeout = time.Minute
+
+// await waits until done returns true, asking after each commit.
+func (o *owners) await(ctx context.Context, done func(map[int]commit) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, ownersTimeout)
+	defer cancel()
+	for {
+		o.mu.Lock()
+		ok := done(o.of)
+		o.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-o.changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Quantile returns the time that a share of takeovers needed at most.
+func Quantile(took []time.Duration, share float64) time.Duration {
+	if len(took) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(took))
+	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
+}
