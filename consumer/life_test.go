@@ -136,7 +136,7 @@ func (s *stock) checkFate(m sent, it *item, first map[key]string, t operation.Ta
 		if n := s.answers[it.cancel.ID]; taken && n != 1 {
 			s.w.t.Errorf("cancellation %s was answered %d times", it.cancel.ID, n)
 		}
-	case k.op == uuid.Nil, again && digest != it.digest:
+	case k.op == uuid.Nil, !subjects.Token(it.sub.Target), again && digest != it.digest:
 		want = operation.DeadLetter
 		if _, dead := s.dead[m.sequence]; dead != taken {
 			s.w.t.Errorf("message %d: dead %v, want %v", m.sequence, dead, taken)

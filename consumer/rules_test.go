@@ -1,9 +1,12 @@
 package consumer
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/hierarchy-events/hierarchy/operation"
 )
@@ -58,6 +61,52 @@ func TestB4_ARetrySucceeds(t *testing.T) {
 		w.wants(completed, o)
 		if again := w.of(operation.RetryEvent, o); len(again) != 1 || again[0].detail.RetryCount != 1 {
 			t.Errorf("retries %+v, want one", again)
+		}
+	})
+}
+
+// TestB5_EachEntityHasItsBestAfterTheSlowOne has 50 operations of random priorities come
+// to five entities that are busy.
+func TestB5_EachEntityHasItsBestAfterTheSlowOne(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		random := rand.New(rand.NewPCG(5, 50))
+		entities := w.made("valve-1", "valve-2", "valve-3", "valve-4", "pump-1")
+		var busy, ops []operation.Operation
+		for _, entity := range entities {
+			busy = append(busy, slow(entity, operation.Low, script{Take: "1s"}))
+		}
+		w.submit(busy...)
+		after(100 * time.Millisecond)
+		best, higher := map[uuid.UUID]operation.Operation{}, 0
+		for range 50 {
+			o := modify(entities[random.IntN(5)], operation.Priorities()[random.IntN(4)], "7")
+			if o.Priority > best[o.Target].Priority {
+				best[o.Target] = o
+			}
+			if o.Priority > operation.Low {
+				higher++
+			}
+			ops = append(ops, o)
+		}
+		w.submit(ops...)
+		after(10 * time.Second)
+		w.wants(completed, busy...)
+		for _, o := range ops {
+			if best[o.Target].ID == o.ID {
+				w.wants(completed, o)
+			} else {
+				w.wants("lost_conflict", o)
+			}
+		}
+		for i, entity := range entities {
+			ended, began := w.of(operation.CompletedEvent, busy[i])[0], w.of(operation.StartedEvent, best[entity])[0]
+			if began.Time.Before(ended.Time) {
+				t.Errorf("%s: the best started at %v, the slow one ended at %v", w.name(entity), began.Time, ended.Time)
+			}
+		}
+		if n := c.Stats().ExecutingProtections; n != higher {
+			t.Errorf("executing protections %d, want %d", n, higher)
 		}
 	})
 }

@@ -1,0 +1,81 @@
+package consumer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// TestR5_AHundredAreCarried has an entity carry as many as it may by default, for a
+// while, and looks at what is said of those that wait.
+func TestR5_AHundredAreCarried(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		valve := w.made("valve-1")[0]
+		holder, best := slow(valve, operation.Low, script{Take: "1h"}), modify(valve, operation.Critical, "1")
+		w.submit(holder)
+		after(20 * time.Millisecond)
+		limit := w.cfg.Limits.MaxCarried
+		var ops []operation.Operation
+		for range limit + 3 {
+			ops = append(ops, carry(modify(valve, operation.Normal, "2")))
+		}
+		w.submit(ops...)
+		w.submit(best)
+		after(10 * time.Second)
+		w.wants("", ops[:limit]...)
+		w.wants(string(operation.CarriedOverflow), ops[limit:]...)
+		if n := len(w.records()); n != limit+2 {
+			t.Errorf("%d operations live, want the holder, the next and %d", n, limit)
+		}
+		s := c.Stats().Partitions[0]
+		if age := time.Since(s.Oldest).Round(time.Second); age != 10*time.Second || s.MostLosses != 1 {
+			t.Errorf("the oldest has waited %v, most losses %d; want 10s and 1", age, s.MostLosses)
+		}
+		w.submit(carry(modify(valve, operation.High, "3")))
+		after(10 * time.Second)
+		w.wants(string(operation.CarriedOverflow), ops[limit-1])
+		if s := c.Stats().Partitions[0]; s.MostLosses != 2 {
+			t.Errorf("most losses %d, want 2", s.MostLosses)
+		}
+		contenders := w.of(operation.ConflictEvent, best)
+		last := contenders[len(contenders)-1].detail.Contenders
+		if got := last[2]; got.Losses != 1 || !got.CreatedAt.Equal(w.received(ops[0])) {
+			t.Errorf("the conflict shows %d losses and created_at %v, want 1 and when it was received", got.Losses, got.CreatedAt)
+		}
+	})
+}
+
+// received returns when the broker received an operation that lives.
+func (w *world) received(o operation.Operation) time.Time {
+	w.t.Helper()
+	return w.records()[o.ID].ReceivedAt
+}
+
+// TestR5_AHundredLossesAreEnough has an operation lose as often as it may by default.
+func TestR5_AHundredLossesAreEnough(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		loser := carry(modify(valve, operation.Low, "1"))
+		w.submit(loser)
+		for range w.cfg.Limits.MaxCarries {
+			w.submit(modify(valve, operation.High, "2"))
+			after(w.cfg.Window + time.Millisecond)
+		}
+		w.wants("", loser)
+		w.submit(modify(valve, operation.High, "2"))
+		after(time.Second)
+		w.wants(string(operation.MaxCarriesExceeded), loser)
+		conflicts := 0
+		for _, e := range w.events() {
+			if e.kind == operation.ConflictEvent && e.detail.Contenders[1].Losses == conflicts {
+				conflicts++
+			}
+		}
+		if conflicts != w.cfg.Limits.MaxCarries+1 {
+			t.Errorf("%d conflicts count the losses up, want %d", conflicts, w.cfg.Limits.MaxCarries+1)
+		}
+	})
+}
