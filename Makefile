@@ -38,7 +38,7 @@ test: ## run the tests
 
 .PHONY: race
 race: ## run the tests with the race detector
-	$(GO) test -race $(PACKAGES)
+	$(GO) test -race -timeout=40m $(PACKAGES)
 
 .PHONY: cover
 cover: ## measure what the tests execute, of all packages together

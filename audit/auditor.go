@@ -24,16 +24,17 @@ type auditor struct {
 	whole     bool                                                      // everything that ever happened is there to be read
 	judged    bool                                                      // a commit was, since the latest one that was not
 
-	open       *commit // being read
-	closed     uint64  // last sequence of the commits that were judged
-	checked    uint64  // what was left was looked at after this one
-	pending    uint64  // messages behind the latest one read
-	skipped    bool    // the first commit, of which the beginning may be missing, was passed over
-	parts      map[int]*partition
-	partitions int // how many there are, 0 if no record has told
-	entities   map[uuid.UUID]*entity
-	writers    map[string]uint64  // first sequence of each worker's latest commit
-	unseen     map[uuid.UUID]bool // entities whose head was replaced before it was read
+	open         *commit // being read
+	closed       uint64  // last sequence of the commits that were judged
+	checked      uint64  // what was left was looked at after this one
+	pending      uint64  // messages behind the latest one read
+	skipped      bool    // the first commit, of which the beginning may be missing, was passed over
+	parts        map[int]*partition
+	partitions   int // how many there are, 0 if no record has told
+	entities     map[uuid.UUID]*entity
+	latestChange map[uuid.UUID]*event // of each entity that the commit at hand changes
+	writers      map[string]uint64    // first sequence of each worker's latest commit
+	unseen       map[uuid.UUID]bool   // entities whose head was replaced before it was read
 }
 
 func newAuditor(o Options) *auditor {
@@ -45,7 +46,7 @@ func newAuditor(o Options) *auditor {
 	}
 	a := &auditor{
 		o: o, rules: o.Rules, now: time.Now, parts: map[int]*partition{},
-		entities: map[uuid.UUID]*entity{}, writers: map[string]uint64{}, unseen: map[uuid.UUID]bool{},
+		latestChange: map[uuid.UUID]*event{}, entities: map[uuid.UUID]*entity{}, writers: map[string]uint64{}, unseen: map[uuid.UUID]bool{},
 	}
 	a.latest = a.leader
 	a.report.Violations = []Violation{}

@@ -146,6 +146,8 @@ func (r *reader) head() (h head) {
 			h.revision = r.uint()
 		case "version_count":
 			h.versions = r.uint()
+		case "components":
+			h.components = r.raw()
 		case "modification_history":
 			for range r.elements() {
 				h.history = append(h.history, r.change())
@@ -227,6 +229,8 @@ func (v *version) head(r *reader) {
 			v.revision = r.uint()
 		case "version_count":
 			v.count = r.uint()
+		case "components":
+			v.components = r.raw()
 		}
 	}
 }

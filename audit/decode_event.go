@@ -135,6 +135,10 @@ func (r *reader) effect() (c effect) {
 			c.action = word(actions, r.text())
 		case "version":
 			c.version = r.uint()
+		case "path":
+			c.path = string(r.text())
+		case "value":
+			c.value = r.raw()
 		}
 	}
 	return c

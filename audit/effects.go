@@ -19,6 +19,7 @@ func (k *walk) effects(s *stored) {
 		if !slices.Contains(changed, c.entity) {
 			changed = append(changed, c.entity)
 			k.a.change(c.entity, e.op, builtin)
+			k.a.latestChange[c.entity] = e
 		}
 		if c.version > 0 {
 			made++
@@ -50,6 +51,9 @@ func (k *walk) versioned(s *stored, c effect) {
 		return
 	case v.version.op != s.event.op || v.version.id != c.entity || v.version.count != c.version:
 		k.complain(Agreement, v, s.event.op, "version %d of entity %s says it is %s's, version %d of entity %s", c.version, c.entity, v.version.op, v.version.count, v.version.id)
+	}
+	if field, told, have := s.event.contradicted(c.entity, v.version.components); field != "" {
+		k.complain(Agreement, v, s.event.op, "version %d of entity %s has %s in field %s, and the event says %s (R20)", c.version, c.entity, have, field, told)
 	}
 	delete(k.versions, key)
 	k.a.report.Counts.Versions++

@@ -96,6 +96,7 @@ func (a *auditor) judgeHead(s *stored) {
 	case e.revision > h.revision || e.versions > h.versions:
 		a.complain(Versions, at, "its head has revision %d and %d versions, less than revision %d and %d versions before", h.revision, h.versions, e.revision, e.versions)
 	}
+	a.judgeValues(h, at)
 	a.judgeHistory(h, at)
 	a.judgeLenders(h, at)
 	e.revision, e.versions, e.sure = h.revision, h.versions, true
@@ -133,6 +134,17 @@ func (e *entity) place() string {
 		return itoa(e.from) + " to " + itoa(e.from+uint64(e.span)-1)
 	}
 	return "none"
+}
+
+// judgeValues wants the fields of a head to be what the latest event about it says.
+func (a *auditor) judgeValues(h *head, at spot) {
+	e := a.latestChange[h.id]
+	if e == nil {
+		return
+	}
+	if field, told, have := e.contradicted(h.id, h.components); field != "" {
+		a.complain(Agreement, at, "its head has %s in field %s, and the event says %s (R20)", have, field, told)
+	}
 }
 
 // judgeHistory wants a head's history to end with its revision and to have no entry
@@ -188,6 +200,7 @@ func (a *auditor) judgeLenders(h *head, at spot) {
 // settleEntities notes where the heads lie that a commit has written and that are
 // not there any more.
 func (a *auditor) settleEntities(c *commit) {
+	clear(a.latestChange)
 	for _, p := range c.parts {
 		for _, s := range p.events {
 			for _, change := range s.event.changes {

@@ -137,6 +137,22 @@ var commitMutants = []mutant{
 	{name: "a commit is lost that counted as stored", wants: []Invariant{Tiling}, more: true, forge: func(f *forge) {
 		f.remove(f.commit(f.line("events.cancel_refused"))...)
 	}},
+	{name: "a commit is stored twice", wants: []Invariant{Tiling, Idempotence, Versions}, more: true, forge: func(f *forge) {
+		commit := f.commit(f.line("events.conflict"))
+		behind, id := commit[len(commit)-1], newID()
+		for _, l := range commit {
+			behind = f.insert(behind, l)
+		}
+		for _, l := range f.store[f.index(behind)-len(commit)+1 : f.index(behind)+1] {
+			l.Header[headerBatchSequence] = itoa(uint64(f.index(l) - f.index(behind) + len(commit)))
+			l.Header[headerBatchID] = id
+			l.Data = strings.ReplaceAll(l.Data, commit[0].batch(), id)
+		}
+	}},
+	{name: "half of a commit is stored", wants: []Invariant{Agreement}, more: true, raw: true, forge: func(f *forge) {
+		commit := f.commit(f.line("events.conflict"))
+		f.remove(commit[len(commit)-3:]...)
+	}},
 	{name: "an event is missing", wants: []Invariant{Agreement, Cancelling}, raw: true, forge: func(f *forge) {
 		f.remove(f.line("events.cancel_refused"))
 	}},

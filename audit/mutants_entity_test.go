@@ -67,6 +67,14 @@ var entityMutants = []mutant{
 		loser := f.mate(winner, "events.rejected", f.get(winner, "data.op_id"))
 		f.replace(f.mate(winner, "state", f.get(winner, "subject")), f.get(winner, "data.op_id"), f.get(loser, "data.op_id"))
 	}},
+	{name: "a head has another value than the event says", wants: []Invariant{Agreement}, forge: func(f *forge) {
+		done := f.line("events.completed", `"action":"set"`)
+		f.set(f.mate(done, "state", f.get(done, "subject")), "components.counter", 99)
+	}},
+	{name: "a version has another value than the event says", wants: []Invariant{Agreement}, forge: func(f *forge) {
+		done := f.line("events.completed", `"action":"added"`)
+		f.set(f.mate(done, "version", f.get(done, "data.op_id")), "head.components.counter", 99)
+	}},
 	{name: "a head forgets a revision", wants: []Invariant{Versions}, more: true, forge: func(f *forge) {
 		f.replace(f.line("state", `"revision":3`), `"revision":3`, `"revision":2`)
 	}},

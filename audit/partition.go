@@ -17,6 +17,7 @@ type partition struct {
 	begins uint64 // number of the first window that was judged, 0 before
 	number uint64 // of its latest window
 	cursor uint64
+	passed uint64 // the highest cursor of the windows that were judged
 	chain  string // hash of its latest decision record
 	epoch  uint64
 	owner  string

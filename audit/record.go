@@ -62,6 +62,8 @@ type head struct {
 	deleted  bool
 	history  []change
 	lenders  []lender
+
+	components []byte // as they stand in it
 }
 
 // change is an entry of a head's history.
@@ -85,6 +87,8 @@ type version struct {
 	id       uuid.UUID // of the head in it
 	revision uint64    // of the head in it
 	count    uint64    // of the head's versions
+
+	components []byte // of the head, as they stand in it
 }
 
 // liveRecord is the record of an operation that outlives its window. Content is the
@@ -147,6 +151,8 @@ type effect struct {
 	entity  uuid.UUID
 	action  operation.Action
 	version uint64
+	path    string // of a field
+	value   []byte // that it got, as it stands in the event
 }
 
 // window is a decision record. Of its decisions, faults says what is wrong with

@@ -129,7 +129,7 @@ func (a *auditor) caughtUp(ctx context.Context, s *source) (upTo uint64, names [
 			return 0, nil, nil
 		}
 		behind := slices.DeleteFunc(slices.Clone(info.Cluster.Replicas), func(p *jetstream.PeerInfo) bool {
-			return !p.Offline && info.State.LastSeq >= p.Lag && info.State.LastSeq-p.Lag >= upTo
+			return p.Current && !p.Offline && info.State.LastSeq >= p.Lag && info.State.LastSeq-p.Lag >= upTo
 		})
 		if len(behind) == 0 || time.Since(began) > lagPatience {
 			return upTo, a.comparable(info.Cluster, behind), nil

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,6 +50,23 @@ func TestReplicas(t *testing.T) {
 	if len(found) == 0 || slices.ContainsFunc(found, func(v Violation) bool { return !strings.HasSuffix(v.Message, "node "+name+" does not have it") }) {
 		t.Errorf("node %s has lost something, found: %q", name, found)
 	}
+	remedy(t, odd)
+	c.AwaitReady(t)
+	natstest.Await(t, "the node that was made anew to hold the same", func(context.Context) bool {
+		found, nodes := differences(t, js)
+		return len(found) == 0 && nodes == 6
+	})
+}
+
+// remedy makes the store of a server anew, as docs/audit.md says.
+func remedy(t *testing.T, s *natstest.Server) {
+	t.Helper()
+	dir := s.Embedded().StoreDir()
+	s.Stop(t)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart(t)
 }
 
 // differences audits the replicas and returns what differs, and the number of nodes

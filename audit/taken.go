@@ -26,6 +26,7 @@ func (k *walk) take(index int, s *stored) {
 		k.matches(s, t, sub)
 		k.enter(index, s, t, sub)
 	}
+	k.p.passed = max(k.p.passed, w.cursor)
 }
 
 // submissions returns what lies in the operations stream for a window, by sequence,
@@ -54,7 +55,7 @@ func (k *walk) submissions(s *stored) map[uint64]*submission {
 func (k *walk) matches(s *stored, t *taken, sub *submission) {
 	switch {
 	case sub == nil:
-		if in := &k.a.input; t.sequence > in.trimmed && t.sequence <= in.read {
+		if in := &k.a.input; t.sequence > max(in.trimmed, k.p.passed) && t.sequence <= in.read {
 			k.complain(NoGhost, s, t.op, "window %s has taken sequence %d, where nothing was submitted to the partition", s.window.id, t.sequence)
 		}
 		return
