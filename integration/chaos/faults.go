@@ -27,7 +27,7 @@ func (s *scenario) measure(ctx context.Context) error {
 	if err := s.load.send(ctx, ctx, births); err != nil {
 		return err
 	}
-	if err := s.idle(ctx, settleTimeout); err != nil {
+	if err := s.idle(ctx); err != nil {
 		return fmt.Errorf("creating the targets: %w", err)
 	}
 	if err := s.registers.look(ctx); err != nil {
@@ -40,7 +40,7 @@ func (s *scenario) measure(ctx context.Context) error {
 	if err := s.load.run(short, ctx, 0, measureCount); err != nil {
 		return err
 	}
-	if err := s.idle(ctx, settleTimeout); err != nil {
+	if err := s.idle(ctx); err != nil {
 		return fmt.Errorf("measuring what the machine takes: %w", err)
 	}
 	after, _ := s.load.progress()

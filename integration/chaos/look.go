@@ -20,7 +20,7 @@ const settleTimeout = 2 * time.Minute
 // settle waits until nothing is left to do, and reports whether that was in time.
 func (s *scenario) settle(ctx context.Context) bool {
 	began := time.Now()
-	err := s.idle(ctx, settleTimeout)
+	err := s.idle(ctx)
 	if err != nil {
 		s.report.problem("%v after the last fault: %v; the logs of the workers say what their goroutines did", settleTimeout, err)
 		s.fleet.dump()
@@ -30,8 +30,8 @@ func (s *scenario) settle(ctx context.Context) bool {
 }
 
 // idle waits until every letter is acknowledged and every operation has ended.
-func (s *scenario) idle(ctx context.Context, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+func (s *scenario) idle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	js, err := jetstream.New(s.eye)
 	if err != nil {

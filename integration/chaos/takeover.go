@@ -39,7 +39,7 @@ func (r *Run) TakeOver(ctx context.Context, times int) (TakeOvers, error) {
 	if err != nil {
 		return TakeOvers{}, err
 	}
-	if err := errors.Join(s.load.send(ctx, ctx, births), s.idle(ctx, settleTimeout)); err != nil {
+	if err := errors.Join(s.load.send(ctx, ctx, births), s.idle(ctx)); err != nil {
 		return TakeOvers{}, err
 	}
 	o := &owners{of: map[int]commit{}, changed: make(chan struct{}, 1)}
