@@ -48,6 +48,7 @@ const (
 // decode them side by side, and next returns them in the order of the stream.
 type feed[T any] struct {
 	source   *source
+	end      uint64 // last sequence of the stream when the feed was made
 	follow   bool
 	decode   func(jetstream.Msg, *jetstream.MsgMetadata) T
 	consumer jetstream.Consumer
@@ -90,7 +91,7 @@ func newFeed[T any](
 // feedOf makes a feed of what a consumer delivers.
 func feedOf[T any](s *source, consumer jetstream.Consumer, follow bool, decode func(jetstream.Msg, *jetstream.MsgMetadata) T) *feed[T] {
 	return &feed[T]{
-		source: s, follow: follow, decode: decode, consumer: consumer,
+		source: s, end: s.state.LastSeq, follow: follow, decode: decode, consumer: consumer,
 		messages: make(chan jetstream.Msg, chunkSize), jobs: make(chan *chunk[T], chunksAhead),
 		ready: make(chan *chunk[T], chunksAhead), failed: make(chan error, 1),
 	}
@@ -155,7 +156,7 @@ func (f *feed[T]) gather(ctx context.Context) {
 			continue
 		}
 		quiet = false
-		if !f.pass(ctx, c) || c.pending == 0 && c.last >= f.source.state.LastSeq && !f.follow {
+		if !f.pass(ctx, c) || c.pending == 0 && c.last >= f.end && !f.follow {
 			return
 		}
 	}

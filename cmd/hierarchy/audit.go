@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -112,7 +110,7 @@ func (a *app) audit(ctx context.Context, o audit.Options) error {
 	}
 	defer l.Close()
 	o.JS, o.Space = l.js, l.space
-	bar := a.auditBar()
+	bar := a.bar("messages", 1) // how many they are is known once it reads
 	o.Progress = func(done, total uint64) {
 		bar.ChangeMax64(int64(total)) //nolint:gosec // messages of a stream
 		_ = bar.Set64(int64(done))    //nolint:gosec // messages of a stream
@@ -134,16 +132,6 @@ func (a *app) audit(ctx context.Context, o audit.Options) error {
 		return &exit{code: exitError}
 	}
 	return err
-}
-
-// auditBar returns a bar on a terminal, and one that nobody sees elsewhere.
-func (a *app) auditBar() *progressbar.ProgressBar {
-	if !terminal(a.err) {
-		return progressbar.DefaultSilent(-1)
-	}
-	return progressbar.NewOptions64(-1, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("messages"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionClearOnFinish(),
-		progressbar.OptionThrottle(100*time.Millisecond))
 }
 
 func (a *app) showViolation(v *audit.Violation) {
