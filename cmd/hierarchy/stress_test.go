@@ -200,37 +200,6 @@ func (s *service) start() {
 	}
 }
 
-// TestStressSurvivesARestart takes the broker and the worker away in the middle of a
-// run, whatever they are doing, and brings them back.
-func TestStressSurvivesARestart(t *testing.T) {
-	s := newService(t)
-	done := make(chan stressReport)
-	go func() {
-		_, out := stressed(t.Context(), t, "stress", "--server", "nats://"+s.listen, "--for", "3s", "--rate", "1000",
-			"--targets", "20", "--json")
-		done <- decodeReport(t, out)
-	}()
-	nc, err := client.Connect("nats://" + s.listen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	natstest.Await(t, "load on the operations stream", func(ctx context.Context) bool {
-		stream, err := js.Stream(ctx, subjects.Space{}.OpsStream())
-		return err == nil && stream.CachedInfo().State.LastSeq > 1000
-	})
-	s.stop()
-	s.start()
-	r := <-done
-	if !r.OK || r.Submitted < 2000 || r.Workers != 0 {
-		t.Errorf("report: %+v", r)
-	}
-}
-
 func TestStressSaysWhenNobodyWorks(t *testing.T) {
 	s := natstest.Start(t)
 	js := s.JetStream(t)
