@@ -34,6 +34,11 @@ type part struct {
 	windows   []*stored
 }
 
+// pages reports whether the part is nothing but pages of a ledger.
+func (p *part) pages() bool {
+	return len(p.ledger) > 0 && len(p.records)+len(p.versions)+len(p.events)+len(p.dead)+len(p.windows) == 0
+}
+
 func (p *part) last() *window { return p.windows[len(p.windows)-1].window }
 
 // begun returns the commit that a message is the first visible one of.
@@ -170,6 +175,10 @@ func (a *auditor) judgeCommit(ctx context.Context, c *commit) error {
 			"%s stands among what another partition has in the commit", s.subject)
 	}
 	for _, p := range c.parts {
+		if p.pages() {
+			a.judgePages(c, p)
+			continue
+		}
 		if len(p.windows) == 0 {
 			a.complain(Agreement, spot{partition: p.partition, sequences: []uint64{c.first, c.end}},
 				"partition %d has no decision record in commit %s", p.partition, c.id)

@@ -25,6 +25,21 @@ func (a *auditor) judgePartitions(p *partition, w *window, at spot) {
 	a.partitions = w.partitions
 }
 
+// judgePages holds a commit of pages to what a change of the number of partitions does:
+// it writes them while it has the fence, and nothing else.
+func (a *auditor) judgePages(c *commit, part *part) {
+	for _, s := range c.fences {
+		if s.partition == part.partition && s.fence.Resizing == 0 {
+			a.complain(Tiling, spot{partition: s.partition, sequences: []uint64{s.sequence}},
+				"the ledger is rewritten, and the number of partitions is not being changed (R9)")
+		}
+	}
+	k := &walk{a: a, c: c, p: a.partition(part.partition), part: part}
+	for _, s := range part.ledger {
+		k.recall(s)
+	}
+}
+
 // recall enters what a partition remembers of operations that others took before the
 // number of partitions was changed (rule R9).
 func (k *walk) recall(s *stored) {

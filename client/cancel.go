@@ -55,8 +55,6 @@ func (c *Client) publishCancel(ctx context.Context, target uuid.UUID, request op
 	msg.Header[jetstream.MsgIDHeader] = []string{messageID(target, request.ID)}
 	ctx, stop := c.denials.guard(ctx, msg.Subject)
 	defer stop()
-	if _, err := c.js.PublishMsg(ctx, msg); err != nil {
-		return publishError(ctx, err)
-	}
-	return nil
+	_, err = c.publish(ctx, msg)
+	return err
 }

@@ -17,7 +17,8 @@ import (
 // What a call may fail with. Each is wrapped in a message that says what was being
 // done.
 var (
-	ErrQueueFull        = errors.New("operations stream is full") // nothing was stored; try later
+	ErrQueueFull        = errors.New("operations stream is full")              // nothing was stored; try later
+	ErrIntakeClosed     = errors.New("operations are not taken at the moment") // nothing was stored; try later
 	ErrUnavailable      = errors.New("broker or its streams are not there")
 	ErrOpIDConflict     = errors.New("op_id is taken by an operation with other content")
 	ErrPermissionDenied = errors.New("broker denies permission")

@@ -78,15 +78,18 @@ func (p *Pending) Stored(ctx context.Context) (Receipt, error) {
 
 // acknowledged waits for the acknowledgement. If the connection breaks it cannot
 // come any more; the operation is then sent again, which is harmless if it was
-// stored.
+// stored. It also is while nothing takes operations, since then nothing was.
 func (p *Pending) acknowledged(ctx context.Context) (Receipt, error) {
+	intake := intake{c: p.c}
 	for {
 		select {
 		case ack := <-p.ack.Ok():
 			return p.c.receipt(ctx, p.op, ack)
 		case err := <-p.ack.Err():
 			if !errors.Is(err, nats.ErrDisconnected) {
-				return Receipt{}, err
+				if err := intake.reopened(ctx, err); err != nil {
+					return Receipt{}, err
+				}
 			}
 			if err := p.again(ctx); err != nil {
 				return Receipt{}, err

@@ -28,7 +28,9 @@ type Receipt struct {
 // its op_id is published as it is, so that submitting it again repeats it exactly.
 //
 // An error may leave open whether the operation was stored: a time-out or a broken
-// connection does, [ErrQueueFull] and a failed check do not. Submit it again then.
+// connection does, [ErrQueueFull], [ErrIntakeClosed] and a failed check do not. Submit
+// it again then. While the number of partitions is being changed Submit waits, for half
+// a minute at most.
 func (c *Client) Submit(ctx context.Context, op *operation.Operation) (Receipt, error) {
 	msg, err := c.Message(ctx, op)
 	if err != nil {
@@ -36,15 +38,29 @@ func (c *Client) Submit(ctx context.Context, op *operation.Operation) (Receipt, 
 	}
 	ctx, stop := c.denials.guard(ctx, msg.Subject)
 	defer stop()
-	ack, err := c.js.PublishMsg(ctx, msg)
+	ack, err := c.publish(ctx, msg)
 	if err != nil {
-		return Receipt{}, fmt.Errorf("submitting operation %s: %w", op.ID, publishError(ctx, err))
+		return Receipt{}, fmt.Errorf("submitting operation %s: %w", op.ID, err)
 	}
 	receipt, err := c.receipt(ctx, op, ack)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("submitting operation %s: %w", op.ID, err)
 	}
 	return receipt, nil
+}
+
+// publish publishes a message and returns the broker's acknowledgement.
+func (c *Client) publish(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+	intake := intake{c: c}
+	for {
+		ack, err := c.js.PublishMsg(ctx, msg)
+		if err == nil {
+			return ack, nil
+		}
+		if err := intake.reopened(ctx, err); err != nil {
+			return nil, publishError(ctx, err)
+		}
+	}
 }
 
 // receipt turns the broker's acknowledgement into ours.
@@ -107,6 +123,8 @@ func fill(op *operation.Operation) {
 func publishError(ctx context.Context, err error) error {
 	var refusal *jetstream.APIError
 	switch {
+	case errors.Is(err, ErrIntakeClosed):
+		return err
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case !errors.As(err, &refusal):

@@ -127,7 +127,7 @@ func (w *world) pour(ops []operation.Operation) {
 	for _, ack := range acks {
 		select {
 		case stored := <-ack.Ok():
-			w.sent = append(w.sent, sent{sequence: stored.Sequence, subject: ack.Msg().Subject, body: ack.Msg().Data})
+			w.sent = append(w.sent, sent{sequence: stored.Sequence, subject: ack.Msg().Subject, body: ack.Msg().Data, partitions: w.parts})
 		case err := <-ack.Err():
 			w.t.Fatal(err)
 		}
@@ -155,5 +155,5 @@ func (w *world) publish(subject string, body []byte) {
 	if ack.Duplicate {
 		return
 	}
-	w.sent = append(w.sent, sent{sequence: ack.Sequence, subject: subject, body: body})
+	w.sent = append(w.sent, sent{sequence: ack.Sequence, subject: subject, body: body, partitions: w.parts})
 }

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"github.com/hierarchy-events/hierarchy/operation"
-	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
 // checkParent checks that an operation that starts has no parent that ended badly
@@ -14,7 +13,7 @@ func (s *stock) checkParent(e told) {
 	if !has || s.w.cfg.IndependentChildren {
 		return
 	}
-	parent := s.lives[key{subjects.Partition(ref.Target, s.w.partitions()), ref.ID}]
+	parent := s.parent(ref)
 	if parent == nil || parent.status != operation.Rejected && parent.status != operation.Cancelled {
 		return
 	}
@@ -23,6 +22,16 @@ func (s *stock) checkParent(e told) {
 		s.w.t.Errorf("%s starts at %v, though its parent %s was %s at %v",
 			s.w.name(o.ID), e.Time.Sub(s.w.zero), s.w.name(ref.ID), parent.status, end.Time.Sub(s.w.zero))
 	}
+}
+
+// parent returns the life of a parent. Its partition is that of its entity at the time.
+func (s *stock) parent(ref operation.Ref) *life {
+	for k, l := range s.lives {
+		if o := s.w.ops[ref.ID]; k.op == ref.ID && o.Target == ref.Target {
+			return l
+		}
+	}
+	return nil
 }
 
 // checkLoser checks that a rejection names who was preferred (rule R5).

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"hash"
-	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/resolver"
-	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
 // stock is all that the store holds, put in order.
@@ -31,6 +29,7 @@ type stock struct {
 	chain    map[int]string // hash of the last window record
 	digest   hash.Hash      // of versions, events and dead letters not yet in a window record
 	lives    map[key]*life
+	origins  map[string]key    // of operations by target and id
 	answers  map[uuid.UUID]int // events that answer a cancellation
 	dead     map[uint64]string // reasons, by sequence in the operations stream
 }
@@ -51,7 +50,7 @@ func (w *world) conserve() {
 		w: w, fences: map[int]operation.Fence{}, heads: map[uuid.UUID]ecsstore.Entity{},
 		versions: map[uuid.UUID]uint64{}, records: map[key]operation.Record{},
 		windows: map[int][]operation.Window{}, chain: map[int]string{}, digest: sha256.New(),
-		lives: map[key]*life{}, answers: map[uuid.UUID]int{}, dead: map[uint64]string{},
+		lives: map[key]*life{}, origins: map[string]key{}, answers: map[uuid.UUID]int{}, dead: map[uint64]string{},
 	}
 	for _, msg := range w.stored(w.space.Kept()) {
 		s.read(msg)
@@ -244,14 +243,4 @@ func (s *stock) checkVersions() {
 			s.w.t.Errorf("%s has versions and no head", s.w.name(id))
 		}
 	}
-}
-
-// partitionOf returns where the broker stores what was published on a subject.
-func (s *stock) partitionOf(target string) int {
-	if id, err := uuid.Parse(target); err == nil && id.String() == target {
-		return subjects.Partition(id, s.w.partitions())
-	}
-	h := fnv.New32a()
-	h.Write([]byte(target))
-	return int(h.Sum32()) % s.w.partitions()
 }

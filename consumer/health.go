@@ -46,6 +46,7 @@ type health struct {
 	ownerless map[int]time.Time // partitions that nobody alive owns, since when
 	looked    time.Time         // when owners were last looked at
 	stopping  bool
+	waits     string // for a change of the number of partitions
 }
 
 // beat is called by the engine whenever it goes round, with whether there is
@@ -158,6 +159,12 @@ func (w *Worker) checkOwners() Check {
 }
 
 func (w *Worker) checkHalted() Check {
+	w.health.mu.Lock()
+	waits := w.health.waits
+	w.health.mu.Unlock()
+	if waits != "" {
+		return Check{Name: CheckStreams, Detail: waits}
+	}
 	partitions := w.Stats().Partitions
 	for _, p := range slices.Sorted(maps.Keys(partitions)) {
 		if why := partitions[p].Halted; why != "" {

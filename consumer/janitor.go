@@ -17,7 +17,7 @@ type Input interface {
 	// Tail returns where the stream ends, or [ecsstore.ErrHalted] if the cursors
 	// cannot be of this stream.
 	Tail(ctx context.Context, cursors map[int]uint64) (ecsstore.Tail, error)
-	// Fences returns the fences of all partitions.
+	// Fences returns the fences of all partitions that the store was opened with.
 	Fences(ctx context.Context) ([]operation.Fence, error)
 	// Fill returns how much of its bound the stream has used.
 	Fill(ctx context.Context) (float64, error)
@@ -123,6 +123,11 @@ func (j *janitor) trim(ctx context.Context) error {
 	fences, err := j.input.Fences(ctx)
 	if err != nil {
 		return err
+	}
+	if n, changed := another(fences, len(fences)); changed {
+		// Nothing may be trimmed by what these fences say: there are others.
+		j.keeper.resized(fmt.Errorf("%w from %d to %d", ecsstore.ErrResized, len(fences), n))
+		return nil
 	}
 	j.health.owners(fences, j.alive)
 	j.taken(ctx, fences)

@@ -21,6 +21,9 @@ type keeper struct {
 	fetch  *fetcher
 	stats  *stats
 	there  func(worker string) bool // whether another worker is there
+	// resized is called with [ecsstore.ErrResized] when the store has another number of
+	// partitions than it was opened with.
+	resized func(error)
 
 	mu     sync.Mutex // guards wanted, held
 	wanted map[int]bool
@@ -191,6 +194,10 @@ func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, 
 	log := k.cfg.Logger.With(slog.Int("partition", partition))
 	switch {
 	case ctx.Err() != nil:
+	case errors.Is(err, ecsstore.ErrResized):
+		k.resized(err)
+	case errors.Is(err, ecsstore.ErrResizing):
+		log.InfoContext(ctx, "claiming a partition later", slog.Any("reason", err))
 	case err != nil:
 		k.stats.trouble(partition, err)
 		log.WarnContext(ctx, "claiming a partition", slog.Any("error", err), slog.Bool("halted", errors.Is(err, ecsstore.ErrHalted)))

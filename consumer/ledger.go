@@ -9,7 +9,7 @@ import (
 
 // LedgerSize is how many operations of a partition are remembered after they were
 // taken, so that the same op_id again is recognised (rule R9).
-const LedgerSize = 32_768
+const LedgerSize = ecsstore.LedgerSize
 
 // entry is what the ledger knows of an operation.
 type entry struct {

@@ -79,7 +79,7 @@ func (s *stock) checkSent() {
 	}
 	for _, m := range s.w.sent {
 		tokens := strings.Split(m.subject, ".")
-		p := s.partitionOf(tokens[3])
+		p := subjects.PartitionOf(tokens[3], m.partitions)
 		it := item{raw: m.body, sub: subjects.Submission{Partition: p, Class: tokens[2], Target: tokens[3]}}
 		it.decode(s.w.cfg.custom)
 		t, was := taken[m.sequence]
@@ -125,9 +125,21 @@ func (s *stock) settle(partition int, op uuid.UUID, status operation.Status) {
 	s.lives[k].settled = status
 }
 
+// origin returns the key of the operation that a message asks for: that of its first
+// message, wherever its entity belonged then.
+func (s *stock) origin(it *item) key {
+	k := key{it.sub.Partition, it.id()}
+	about := it.sub.Target + " " + k.op.String()
+	if before, again := s.origins[about]; again {
+		return before
+	}
+	s.origins[about] = k
+	return k
+}
+
 // checkFate checks one message: what it is decides what was to be done with it.
 func (s *stock) checkFate(m sent, it *item, first map[key]string, t operation.Taken, taken bool) {
-	k := key{it.sub.Partition, it.id()}
+	k := s.origin(it)
 	digest, again := first[k]
 	want := operation.Contended
 	switch {

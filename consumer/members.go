@@ -30,6 +30,9 @@ type member struct {
 	Name     string    `json:"name"`
 	Draining bool      `json:"draining,omitempty"` // it stops and wants no partition
 	Since    time.Time `json:"since"`
+	// Partitions is how many the worker knows. Workers of builds that cannot follow a
+	// change of the number do not say it.
+	Partitions int `json:"partitions,omitempty"`
 
 	seen     time.Time // by this worker's own clock
 	revision uint64    // of the entry
@@ -60,7 +63,7 @@ func newMembers(ctx context.Context, cfg *Config, js jetstream.JetStream, partit
 	}
 	return &members{
 		cfg: cfg, nc: js.Conn(), kv: kv, partitions: partitions, want: want,
-		wake: make(chan struct{}, 1), others: map[string]*member{}, self: member{Name: cfg.Name, Since: time.Now().UTC()},
+		wake: make(chan struct{}, 1), others: map[string]*member{}, self: member{Name: cfg.Name, Since: time.Now().UTC(), Partitions: partitions},
 	}, nil
 }
 

@@ -77,6 +77,13 @@ func (s *stats) disowned(partition int) {
 	delete(s.now.Partitions, partition)
 }
 
+// forget forgets all partitions, those that are halted too.
+func (s *stats) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.now.Partitions)
+}
+
 // cursors returns the cursors of the partitions that the engine owns.
 func (s *stats) cursors() map[int]uint64 {
 	s.mu.Lock()

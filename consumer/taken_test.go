@@ -23,6 +23,20 @@ func (w *world) windows() (out []operation.Window) {
 	return out
 }
 
+// fences returns the fence of each partition there is or was.
+func (w *world) fences() map[int]operation.Fence {
+	w.t.Helper()
+	all, err := w.read.Fences(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[int]operation.Fence{}
+	for _, f := range all {
+		out[f.Partition] = f
+	}
+	return out
+}
+
 // fates returns what became of every message with the id of an operation.
 func (w *world) fates(o operation.Operation) (out []operation.Taken) {
 	w.t.Helper()

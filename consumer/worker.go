@@ -78,9 +78,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.cfg.Logger.InfoContext(ctx, "worker starts", slog.String("name", w.cfg.Name))
 	defer func() { w.cfg.Logger.InfoContext(ctx, "worker has ended", slog.String("name", w.cfg.Name)) }()
-	w.mu.Lock()
-	w.store = store
-	w.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	closed := w.nc.StatusChanged(nats.CLOSED)
@@ -92,7 +89,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := w.work(ctx, store); err != nil && ctx.Err() == nil {
+	if err := w.terms(ctx, store); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("worker %s: %w", w.cfg.Name, err)
 	}
 	if err := context.Cause(ctx); errors.Is(err, ErrClosed) {
@@ -110,13 +107,18 @@ type streams interface {
 	Input
 }
 
-// work runs the engine and its helpers until ctx is done.
+// work runs the engine and its helpers until ctx is done, or the number of partitions is
+// another than that of store: then it returns [ecsstore.ErrResized].
 func (w *Worker) work(ctx context.Context, store streams) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	// What the engine starts outlives ctx until the engine has stopped.
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
 	stop := context.AfterFunc(ctx, func() {
-		w.health.stop()
+		if !resized(ctx) {
+			w.health.stop()
+		}
 		time.AfterFunc(stopTimeout, done)
 	})
 	defer stop()
@@ -124,7 +126,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	engine := w.engine(store, wait.Go)
 	fetcher := w.fetcher(engine)
 	keeper := newKeeper(&w.cfg, store, engine, fetcher, w.stats)
-	engine.lost = keeper.lost
+	engine.lost, keeper.resized = keeper.lost, end
 	w.partitions.Store(int64(store.Partitions()))
 	members, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*members, error) {
 		return newMembers(ctx, &w.cfg, w.js, store.Partitions(), keeper.want)
@@ -141,6 +143,12 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	wait.Go(func() { members.run(ctx) })
 	wait.Go(func() { janitor.run(ctx) })
 	engine.run(ctx, work)
+	if resized(ctx) {
+		engine.forget() // its fences are not its own any more; it stays a member
+		done()
+		wait.Wait()
+		return context.Cause(ctx)
+	}
 	members.drain(work)
 	engine.release(work)
 	members.leave(work)
@@ -177,7 +185,11 @@ func (e *engine) release(ctx context.Context) {
 func (e *engine) letGo(ctx context.Context, fence operation.Fence, expect uint64) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := e.store.Release(ctx, fence, expect); err != nil {
+	err := e.store.Release(ctx, fence, expect)
+	switch {
+	case errors.Is(err, ecsstore.ErrRefused): // somebody has it already
+		e.log.DebugContext(ctx, "a partition was taken over", slog.Int("partition", fence.Partition), slog.Any("error", err))
+	case err != nil:
 		e.log.WarnContext(ctx, "letting go of a partition", slog.Int("partition", fence.Partition), slog.Any("error", err))
 	}
 }

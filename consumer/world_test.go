@@ -35,7 +35,7 @@ type world struct {
 	zero  time.Time // what transcripts count from
 	rough time.Time // and from when they round it
 	crews []*crew
-	parts int                   // partitions
+	parts int                   // partitions that what is published is sorted into
 	rules audit.Rules           // what the workers were started with
 	wrap  func(streams) streams // puts faults between a worker and its store; nil: none
 	lab   *lab
@@ -51,6 +51,8 @@ type sent struct {
 	sequence uint64
 	subject  string
 	body     []byte
+
+	partitions int // that there were
 }
 
 // crew is a worker that runs.

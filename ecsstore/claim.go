@@ -69,7 +69,7 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 	if c.Expect, err = s.writeFence(ctx, &c.Fence, c.Expect); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
-	if err := s.replay(ctx, &c); err != nil {
+	if err := s.replay(ctx, &c, &ledger{}); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
 	return c, nil
@@ -163,14 +163,13 @@ func checkCursor(stream string, partition int, cursor uint64, state jetstream.St
 // replay reads what the partition left in the store, up to the claim's own fence:
 // that message is a read barrier, since nobody else can write for the partition
 // after it.
-func (s *JetStream) replay(ctx context.Context, c *Claim) error {
+func (s *JetStream) replay(ctx context.Context, c *Claim, book *ledger) error {
 	p := c.Fence.Partition
 	err := s.scan(ctx, c, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{s.space.Records(p), s.space.Fence(p)},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
 	}, func(msg jetstream.Msg, _ uint64) error { return c.remember(msg.Data()) })
 	if err == nil && c.Fence.Chain != "" {
-		var book ledger
 		err = s.scan(ctx, c, jetstream.OrderedConsumerConfig{
 			FilterSubjects: []string{s.space.Window(p), s.space.Ledger(p), s.space.Fence(p)},
 			DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
@@ -212,7 +211,10 @@ func (c *Claim) recall(data []byte, sequence uint64) error {
 
 // ledger holds the decision records of a partition to the hashes that tie each to
 // the one before, and the last to the fence.
-type ledger struct{ last string }
+type ledger struct {
+	last    string
+	targets bool // enter the entities of operations into the pages
+}
 
 // read adds a decision record to the claim's ledger.
 func (l *ledger) read(c *Claim, data []byte, sequence uint64) error {
@@ -231,6 +233,36 @@ func (l *ledger) read(c *Claim, data []byte, sequence uint64) error {
 	l.last = hex.EncodeToString(sum[:])
 	record.Sequence = sequence
 	c.Ledger = append(c.Ledger, record.LedgerPage)
+	if l.targets {
+		return record.target(data)
+	}
+	return nil
+}
+
+// target enters the entities of what contended, which the record's decisions name.
+func (p *LedgerPage) target(data []byte) error {
+	var record struct {
+		Decisions []struct {
+			Entity     string `json:"entity"`
+			Contenders []struct {
+				OpID uuid.UUID `json:"op_id"`
+			} `json:"contenders"`
+		} `json:"decisions"`
+	}
+	if err := json.Unmarshal(data, &record); err != nil {
+		return fmt.Errorf("%w: %w", ErrHalted, err)
+	}
+	entities := map[uuid.UUID]string{}
+	for _, d := range record.Decisions {
+		for _, c := range d.Contenders {
+			entities[c.OpID] = d.Entity
+		}
+	}
+	for i := range p.Taken {
+		if t := &p.Taken[i]; t.Target == "" {
+			t.Target = entities[t.OpID]
+		}
+	}
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -138,6 +137,23 @@ func (r *Reader) Fences(ctx context.Context) ([]operation.Fence, error) {
 	return out, nil
 }
 
+// Live yields the records of a partition's operations that have not ended.
+func (r *Reader) Live(ctx context.Context, partition int) iter.Seq2[*operation.Record, error] {
+	cfg := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{r.space.Records(partition)}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+	}
+	return func(yield func(*operation.Record, error) bool) {
+		for record, err := range decodeEach[operation.Record](r.scan(ctx, r.space.StoreStream(), cfg, toTheEnd), "operation records") {
+			if err == nil && record.Status.Terminal() {
+				continue
+			}
+			if !yield(record, err) {
+				return
+			}
+		}
+	}
+}
+
 // Lag returns how many messages of the operations stream a partition has beyond
 // its cursor.
 func (r *Reader) Lag(ctx context.Context, partition int, cursor uint64) (uint64, error) {
@@ -226,33 +242,6 @@ func (r *Reader) Submitted(
 		return "", nil //nolint:nilerr // as the comment says
 	}
 	return op.Digest(), nil
-}
-
-// taken looks up what a window took.
-func (r *Reader) taken(ctx context.Context, target uuid.UUID, sequence uint64) (string, error) {
-	stream, err := r.js.Stream(ctx, r.space.OpsStream())
-	if err != nil {
-		return "", fmt.Errorf("looking up stream %s: %w", r.space.OpsStream(), err)
-	}
-	n, err := strconv.Atoi(stream.CachedInfo().Config.Metadata[metaPartitions])
-	if err != nil || n < 1 {
-		return "", fmt.Errorf("stream %s carries no number of partitions: %w", r.space.OpsStream(), ErrUnsafeStream)
-	}
-	record, err := r.bisect(ctx, subjects.Partition(target, n), func(w *operation.Window) int {
-		if w.After < sequence && sequence <= w.Cursor {
-			return 0
-		}
-		return cmp.Compare(w.Cursor, sequence)
-	})
-	if err != nil {
-		return "", err
-	}
-	for _, took := range record.Taken {
-		if took.Sequence == sequence {
-			return took.Digest, nil
-		}
-	}
-	return "", ErrNotFound
 }
 
 func (r *Reader) lastSequence(ctx context.Context) (uint64, error) {

@@ -275,6 +275,7 @@ func TestR9_SubmittedKnowsADigestAfterTheStreamForgotIt(t *testing.T) {
 	target := operation.EntityID("valve-7")
 	partition := subjects.Partition(target, archivePartitions)
 	digests := a.submit(target, 4)
+	a.put(a.space.Fence(partition), operation.Fence{Partition: partition, Cursor: 3, Partitions: archivePartitions})
 	a.put(a.space.Window(partition), operation.Window{Partition: partition, Number: 1, After: 0, Cursor: 1})
 	a.put(a.space.Window(partition), operation.Window{
 		Partition: partition, Number: 2, After: 1, Cursor: 3,

@@ -37,6 +37,8 @@ type Settings struct {
 	Retention       time.Duration // of events, decision records and dead letters
 	DuplicateWindow time.Duration // in which the broker recognises a Nats-Msg-Id
 	Storage         jetstream.StorageType
+
+	resizing int // the number that partitions are being changed to, 0 if they are not
 }
 
 // DefaultSettings returns the documented defaults.
@@ -55,6 +57,8 @@ const (
 	metaPartitions = "hierarchy.partitions"
 	metaRetention  = "hierarchy.retention"
 	metaRole       = "hierarchy.role"
+	metaResizing   = "hierarchy.resizing"       // of the operations stream, while intake is closed
+	metaSince      = "hierarchy.resizing_since" // likewise
 )
 
 // maxOpsMessage bounds what the operations stream stores: the body and some room
@@ -76,10 +80,14 @@ func (s Settings) check() error {
 }
 
 func (s Settings) opsConfig(space subjects.Space) jetstream.StreamConfig {
+	takes := space.Submissions()
+	if s.resizing > 0 {
+		takes = space.Sealed()
+	}
 	return jetstream.StreamConfig{
 		Name:        space.OpsStream(),
 		Description: "operations as publishers sent them, by partition",
-		Subjects:    []string{space.Submissions()},
+		Subjects:    []string{takes},
 		SubjectTransform: &jetstream.SubjectTransformConfig{
 			Source: space.Submissions(), Destination: space.Stored(s.Partitions),
 		},
@@ -125,10 +133,10 @@ func Init(ctx context.Context, js jetstream.JetStream, space subjects.Space, s S
 			return err
 		}
 	}
-	// File storage: a single broker forgets memory buckets when it restarts.
+	// It is kept where the streams are: a single broker forgets memory when it restarts.
 	_, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: space.MembersBucket(), Description: "live workers", TTL: MemberTTL,
-		Storage: jetstream.FileStorage, Replicas: s.Replicas,
+		Storage: s.Storage, Replicas: s.Replicas,
 	})
 	if err != nil {
 		return fmt.Errorf("creating bucket %s: %w", space.MembersBucket(), err)
@@ -188,8 +196,11 @@ func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 	if have.Metadata[metaRole] != want.Metadata[metaRole] {
 		return checkStream(have, want) // it is none of ours, whatever its partitions
 	}
+	if have.Metadata[metaResizing] != "" {
+		return fmt.Errorf("stream %s takes no operations: %w", want.Name, resizing(have.Metadata))
+	}
 	if n := have.Metadata[metaPartitions]; n != want.Metadata[metaPartitions] {
-		return fmt.Errorf("stream %s has %s partitions, not %s: the number is fixed when it is made",
+		return fmt.Errorf("stream %s has %s partitions, not %s; to change that, run: hierarchy scale-partitions %[3]s",
 			want.Name, n, want.Metadata[metaPartitions])
 	}
 	return checkStream(have, want)
@@ -199,6 +210,8 @@ func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 type Opened struct {
 	Partitions int
 	Retention  time.Duration
+	Resizing   int       // the number that partitions are being changed to: no operations are taken; 0 if they are not
+	Since      time.Time // no operations are taken
 }
 
 // Open checks both streams and returns what they were made with.
@@ -214,11 +227,11 @@ func Open(ctx context.Context, js jetstream.JetStream, space subjects.Space) (Op
 	if err != nil {
 		return Opened{}, err
 	}
-	if store.Partitions != ops.Partitions {
+	if store.Partitions != ops.Partitions && store.Partitions != ops.Resizing {
 		return Opened{}, fmt.Errorf("stream %s: %w: it has %d partitions, %s has %d",
 			space.StoreStream(), ErrUnsafeStream, store.Partitions, space.OpsStream(), ops.Partitions)
 	}
-	return store, nil
+	return ops, nil
 }
 
 // openStream checks a stream against the configuration that want makes of the
@@ -231,17 +244,38 @@ func openStream(ctx context.Context, js jetstream.JetStream, name string, want f
 	if err != nil {
 		return Opened{}, fmt.Errorf("looking up stream %s: %w", name, err)
 	}
-	have, s := stream.CachedInfo().Config, DefaultSettings()
-	if s.Partitions, err = strconv.Atoi(have.Metadata[metaPartitions]); err != nil {
-		return Opened{}, fmt.Errorf("stream %s carries no number of partitions: %w", name, ErrUnsafeStream)
-	}
-	if s.Retention, err = time.ParseDuration(have.Metadata[metaRetention]); err != nil {
-		return Opened{}, fmt.Errorf("stream %s carries no retention: %w", name, ErrUnsafeStream)
-	}
-	if err := s.check(); err != nil {
+	have := stream.CachedInfo().Config
+	s, err := carried(have.Metadata)
+	if err != nil {
 		return Opened{}, fmt.Errorf("stream %s: %w: %w", name, ErrUnsafeStream, err)
 	}
-	return Opened{Partitions: s.Partitions, Retention: s.Retention}, checkStream(have, want(s))
+	opened := Opened{Partitions: s.Partitions, Retention: s.Retention, Resizing: s.resizing}
+	opened.Since, _ = time.Parse(time.RFC3339Nano, have.Metadata[metaSince])
+	return opened, checkStream(have, want(s))
+}
+
+// carried reads the settings that a stream carries in its metadata.
+func carried(metadata map[string]string) (Settings, error) {
+	s := DefaultSettings()
+	var err error
+	if s.Partitions, err = strconv.Atoi(metadata[metaPartitions]); err != nil {
+		return s, errors.New("it carries no number of partitions")
+	}
+	if s.Retention, err = time.ParseDuration(metadata[metaRetention]); err != nil {
+		return s, errors.New("it carries no retention")
+	}
+	if to := metadata[metaResizing]; to != "" {
+		if s.resizing, err = strconv.Atoi(to); err != nil || s.resizing < 1 || s.resizing > MaxPartitions {
+			return s, fmt.Errorf("its partitions are being changed to %q", to)
+		}
+	}
+	return s, s.check()
+}
+
+// resizing tells what is going on with a stream that takes no operations.
+func resizing(metadata map[string]string) error {
+	return fmt.Errorf("%w from %s to %s since %s; if nobody is at it, finish with: hierarchy scale-partitions %[3]s, or undo it with --abort",
+		ErrResizing, metadata[metaPartitions], metadata[metaResizing], metadata[metaSince])
 }
 
 // Partitions returns the number of partitions of the streams that exist.

@@ -1,15 +1,20 @@
 package ecsstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
 // WindowFilter says which decision records to read. The zero filter matches all that
@@ -82,4 +87,44 @@ func (r *Reader) Published(ctx context.Context, sequence uint64) (created, recei
 		return created, received, fmt.Errorf("operation at %d: %w", sequence, err)
 	}
 	return op.CreatedAt, msg.Time.UTC(), nil
+}
+
+// taken looks up what a window took: one of the partition that the entity belongs to,
+// or of another, to which it belonged before the number of partitions was changed.
+func (r *Reader) taken(ctx context.Context, target uuid.UUID, sequence uint64) (string, error) {
+	fences, err := r.Fences(ctx)
+	if err != nil || len(fences) == 0 {
+		return "", errors.Join(ErrNotFound, err)
+	}
+	likely := func(f operation.Fence) bool {
+		return f.Partitions > 0 && f.Partition == subjects.Partition(target, f.Partitions)
+	}
+	if own := slices.IndexFunc(fences, likely); own > 0 {
+		fences[0], fences[own] = fences[own], fences[0]
+	}
+	for _, f := range fences {
+		digest, err := r.takenBy(ctx, f.Partition, sequence)
+		if !errors.Is(err, ErrNotFound) {
+			return digest, err
+		}
+	}
+	return "", ErrNotFound
+}
+
+func (r *Reader) takenBy(ctx context.Context, partition int, sequence uint64) (string, error) {
+	record, err := r.bisect(ctx, partition, func(w *operation.Window) int {
+		if w.After < sequence && sequence <= w.Cursor {
+			return 0
+		}
+		return cmp.Compare(w.Cursor, sequence)
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, took := range record.Taken {
+		if took.Sequence == sequence {
+			return took.Digest, nil
+		}
+	}
+	return "", ErrNotFound
 }
