@@ -24,11 +24,13 @@ const (
 // ConnectOptions returns the connection settings that the guarantees of this
 // package rest on: it reconnects for ever and soon, and refuses to publish in the
 // meantime. By default the library would keep what is published, report success,
-// and send it seconds later or never.
+// and send it seconds later or never. The time-out of an attempt to connect holds for
+// looking up the server's name, too.
 func ConnectOptions() []nats.Option {
 	return []nats.Option{
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1),
+		nats.SkipHostLookup(), // before dialling, without a time-out
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.PingInterval(pingInterval),

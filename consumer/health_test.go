@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/internal/natstest"
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
@@ -63,6 +66,45 @@ func TestR25_AWorkerWithoutABrokerIsNotReadyAndLives(t *testing.T) {
 		if live := c.Live(); !live.OK {
 			t.Error(live.Detail)
 		}
+	})
+}
+
+// silent is a dialer whose calls nobody answers once it is told so, until its end.
+type silent struct {
+	from, until chan struct{} // closed then
+}
+
+func (s *silent) Dial(network, address string) (net.Conn, error) {
+	select {
+	case <-s.from:
+		<-s.until
+		return nil, errors.New("nobody has answered")
+	default:
+		return net.Dial(network, address) //nolint:noctx // the interface has no context
+	}
+}
+
+// TestR25_AWorkerThatCallsABrokerSaysSo has the connection be busy with an attempt to
+// connect that does not end, as when the name of the broker cannot be looked up.
+func TestR25_AWorkerThatCallsABrokerSaysSo(t *testing.T) {
+	broker, dialer := natstest.Start(t), &silent{from: make(chan struct{}), until: make(chan struct{})}
+	nc, err := nats.Connect(broker.URL(), nats.SetCustomDialer(dialer), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	t.Cleanup(func() { close(dialer.until) })
+	w, err := New(nc, DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.checkBroker(); !got.OK {
+		t.Errorf("connected: %+v", got)
+	}
+	close(dialer.from)
+	broker.Stop(t)
+	natstest.Await(t, "the check to answer", func(context.Context) bool {
+		return w.checkBroker().Detail == "connection is being made"
 	})
 }
 
