@@ -14,11 +14,12 @@
 #   docker build -t hierarchy-broker --target prebuilt-broker -f Dockerfile dist/image
 #
 # All of them hold static binaries and an empty folder /data, run as user 65532, and
-# work with a read-only root. They come before the stages that pull, since an older
+# work with a read-only root. A broker keeps everything in the volume /data; a worker
+# keeps nothing. The prebuilt ones come before the stages that pull, since an older
 # builder walks through every stage above its target.
 
 FROM scratch AS bare
-ENV PATH=/usr/local/bin XDG_STATE_HOME=/data
+ENV PATH=/usr/local/bin XDG_STATE_HOME=/data HIERARCHY_HTTP=0.0.0.0:8222
 USER 65532:65532
 EXPOSE 4222 8222
 STOPSIGNAL SIGTERM
@@ -38,7 +39,6 @@ CMD ["-c", "/etc/nats/server.conf"]
 FROM bare AS prebuilt
 COPY hierarchy /usr/local/bin/
 COPY --chown=65532:65532 data /data
-VOLUME /data
 
 FROM bare-broker AS prebuilt-broker
 COPY nats-server hierarchy /usr/local/bin/
@@ -67,4 +67,3 @@ FROM bare AS hierarchy
 COPY --from=build /image/hierarchy /usr/local/bin/
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build --chown=65532:65532 /image/data /data
-VOLUME /data

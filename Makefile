@@ -67,8 +67,8 @@ golden: ## write the golden files anew; read the diff before you commit it
 	@git --no-pager diff --stat
 
 .PHONY: integration
-integration: ## run the tests of real processes and containers; needs Docker
-	$(GO) test -v -count=1 -p=1 -tags=integration -timeout=20m ./integration/...
+integration: ## run the tests of containers and of the compose file; needs Docker
+	$(GO) test -v -count=1 -tags=integration -timeout=20m ./integration
 
 .PHONY: image
 image: ## build the images hierarchy and hierarchy-broker from static binaries, pulling nothing

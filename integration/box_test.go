@@ -24,6 +24,7 @@ type box struct {
 	testcontainers.Container
 	s    *site
 	name string
+	http string // address of health and metrics on the host, of a worker
 }
 
 // start starts a container as the compose file does: not as root, with nothing to
@@ -110,13 +111,17 @@ func (b *box) do(command ...string) {
 	}
 }
 
-// healthy waits until the broker in the container says it is, as the image's own
-// health check asks it.
-func (b *box) healthy() {
+// check asks a container how it is from inside, as the compose file's health checks do.
+func (b *box) check(ctx context.Context, path string) error {
+	_, err := run(ctx, "docker", "exec", b.GetContainerID(), "hierarchy", "healthcheck", "http://127.0.0.1:8222/"+path)
+	return err
+}
+
+// healthy waits until a check succeeds.
+func (b *box) healthy(path string) {
 	b.s.t.Helper()
-	awaitEvery(b.s.t, 300*time.Millisecond, b.name+" to be healthy", func(ctx context.Context) bool {
-		_, err := run(ctx, "docker", "exec", b.GetContainerID(), "hierarchy", "healthcheck", "http://127.0.0.1:8222/healthz")
-		return err == nil
+	awaitEvery(b.s.t, 300*time.Millisecond, b.name+" to answer well at /"+path, func(ctx context.Context) bool {
+		return b.check(ctx, path) == nil
 	})
 }
 

@@ -40,7 +40,7 @@ func TestR25_BrokerKilled(t *testing.T) {
 		t.Errorf("%s still leads", b.name)
 	}
 	b.do("start")
-	b.healthy()
+	b.healthy("healthz")
 	s.flows(100)
 	run.end()
 	s.audited()
@@ -52,7 +52,7 @@ func TestR25_RollingRestartOfBrokers(t *testing.T) {
 	for _, b := range s.brokers {
 		began := time.Now()
 		b.do("restart", "-t", "30")
-		b.healthy()
+		b.healthy("healthz")
 		s.flows(50)
 		s.say("%s was restarted and 50 operations decided within %v", b.name, time.Since(began).Round(time.Millisecond))
 	}

@@ -215,6 +215,25 @@ func (l *lab) effective(op *operation.Operation, want operation.Priority) {
 	}
 }
 
+// metric returns what the metrics of the lab's worker say under a name.
+func (l *lab) metric(name string) float64 {
+	l.t.Helper()
+	got, err := l.workers[0].metric(l.t.Context(), name)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return got
+}
+
+// counts waits until a metric is what it has to be.
+func (l *lab) counts(name string, want float64) {
+	l.t.Helper()
+	await(l.t, fmt.Sprintf("%s to be %g", name, want), func(ctx context.Context) bool {
+		got, err := l.workers[0].metric(ctx, name)
+		return err == nil && got == want
+	})
+}
+
 // answer executes the slow operations until the subtest ends.
 func (l *lab) answer(execute func(operation.Operation) error) {
 	l.t.Helper()

@@ -46,6 +46,14 @@ func TestReference(t *testing.T) {
 	s.audited("--grace-period", "5s")
 }
 
+// Metrics that reference cases speak of.
+const (
+	protections = "hierarchy_executing_protections_total"
+	saves       = "hierarchy_grace_period_saves_total"
+	detected    = "hierarchy_conflicts_detected_total"
+	resolved    = "hierarchy_conflicts_resolved_total"
+)
+
 func (l *lab) b1() {
 	l.made("b1")
 	var requests []client.Request
@@ -74,12 +82,14 @@ func (l *lab) held() chan<- struct{} {
 func (l *lab) b2() {
 	l.made("b2")
 	release := l.held()
+	before := l.metric(protections)
 	low := l.send(slowly("b2", operation.Low))[0]
 	l.awaits(low, operation.StartedEvent, 1)
 	critical := l.resolved(modify("b2", operation.Critical))
 	if kinds := l.kinds(critical); len(kinds) > 0 {
 		l.t.Errorf("the critical one did not wait: %v", kinds)
 	}
+	l.counts(protections, before+1)
 	close(release)
 	l.wants([]*operation.Operation{low, critical}, succeeded, succeeded)
 	l.follows(low, critical)
@@ -87,7 +97,7 @@ func (l *lab) b2() {
 
 func (l *lab) b3() {
 	l.made("b3")
-	ten := 10
+	before, ten := l.metric(saves), 10
 	low := l.send(client.Request{
 		Type: operation.BorrowAttribute, Target: "b3", Source: "b3-source", Priority: operation.Low, MaxRetries: &ten,
 		Params: map[string]any{"source_field": "counter", "target_field": "counter"},
@@ -97,6 +107,7 @@ func (l *lab) b3() {
 	if kinds := l.kinds(critical); len(kinds) > 0 {
 		l.t.Errorf("the critical one was not held off: %v", kinds)
 	}
+	l.counts(saves, before+1)
 	l.made("b3-source")
 	l.wants([]*operation.Operation{low, critical}, succeeded, succeeded)
 	l.follows(low, critical)
@@ -197,7 +208,9 @@ func (l *lab) e11() {
 
 // d1 is D3 as well: who wins.
 func (l *lab) d1() {
-	for n := 3; n <= 8; n++ {
+	const first, last = 3, 8
+	wantDetected, wantResolved := l.metric(detected)+last-first+1, l.metric(resolved)+last-first+1
+	for n := first; n <= last; n++ {
 		name := fmt.Sprintf("d1-%d", n)
 		l.made(name)
 		var requests []client.Request
@@ -212,4 +225,6 @@ func (l *lab) d1() {
 			l.t.Errorf("conflicts over %s: %v, want one of %d", name, c, n)
 		}
 	}
+	l.counts(detected, wantDetected)
+	l.counts(resolved, wantResolved)
 }

@@ -109,14 +109,14 @@ func (s *site) startBrokers(n int) {
 	}
 	s.urls, s.inside = strings.Join(urls, ","), strings.Join(inside, ",")
 	for _, b := range s.brokers {
-		b.healthy()
+		b.healthy("healthz")
 	}
 }
 
 // connect connects this process to the brokers through their published ports.
-func (s *site) connect() {
+func (s *site) connect(opts ...nats.Option) {
 	s.t.Helper()
-	nc, err := client.Connect(s.urls, nats.Name(s.t.Name()), nats.DontRandomize())
+	nc, err := client.Connect(s.urls, append(opts, nats.Name(s.t.Name()), nats.DontRandomize())...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -144,11 +144,14 @@ func (s *site) flush() {
 // hire starts one more worker.
 func (s *site) hire() {
 	s.t.Helper()
-	name := fmt.Sprintf("worker-%d", len(s.workers)+1)
-	s.workers = append(s.workers, s.start(s.session.image(), name,
+	name, port := fmt.Sprintf("worker-%d", len(s.workers)+1), freePorts(s.t, 1)[0]
+	b := s.start(s.session.image(), name,
 		testcontainers.WithEnv(map[string]string{"NATS_URL": s.inside}),
 		testcontainers.WithCmd(append([]string{"run", "--name", name}, s.args...)...),
-	))
+		publish(map[string]int{"8222/tcp": port}),
+	)
+	b.http = fmt.Sprintf("http://127.0.0.1:%d", port)
+	s.workers = append(s.workers, b)
 }
 
 // command runs one command of the program to its end in a container of its own and
@@ -167,9 +170,13 @@ func (s *site) order(args ...string) *box {
 	)
 }
 
-// settled waits until every partition has an owner that is alive and nothing waits.
+// settled waits until every worker is ready, every partition has an owner that is
+// alive, and nothing waits.
 func (s *site) settled() {
 	s.t.Helper()
+	for _, b := range s.workers {
+		b.healthy("readyz")
+	}
 	await(s.t, "every partition to have an owner, and nothing to wait", func(ctx context.Context) bool {
 		fences, err := s.read.Fences(ctx)
 		if err != nil || len(fences) == 0 {

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 )
@@ -72,6 +73,10 @@ func TestR23_WorkerPaused(t *testing.T) {
 	w := newWorkforce(t)
 	b := w.workers[0]
 	w.without(b, func() { b.do("pause") }, func() { b.do("unpause") })
+	fenced, err := b.metric(t.Context(), "hierarchy_partitions_fenced_total")
+	if err != nil || fenced == 0 {
+		t.Errorf("the worker that woke up was fenced off %g times (%v), want once at least", fenced, err)
+	}
 	w.finish()
 }
 
@@ -79,7 +84,13 @@ func TestR23_WorkerCutOff(t *testing.T) {
 	w := newWorkforce(t)
 	b := w.workers[0]
 	w.without(b,
-		func() { b.do("network", "disconnect", w.lan.Name) },
+		func() {
+			b.do("network", "disconnect", w.lan.Name)
+			await(t, b.name+" to say that it is cut off", func(ctx context.Context) bool {
+				err := b.check(ctx, "readyz/broker")
+				return err != nil && strings.Contains(err.Error(), "connection is ")
+			})
+		},
 		func() { b.do("network", "connect", "--alias", b.name, w.lan.Name) })
 	w.finish()
 }
