@@ -34,8 +34,11 @@ type Tap struct {
 	do      func()
 }
 
-// errCut is what dialling over a line comes to that was cut.
-var errCut = errors.New("the line is cut")
+// What dialling comes to over a line that does not work.
+var (
+	errCut  = errors.New("the line is cut")
+	errHeld = errors.New("the line is held")
+)
 
 // Line returns a line to the server.
 func (s *Server) Line() *Line {
@@ -48,25 +51,36 @@ func (s *Server) Line() *Line {
 // it reconnects.
 func (l *Line) Over() nats.Option { return nats.InProcessServer(l) }
 
-// InProcessConn implements [nats.InProcessConnProvider].
+// InProcessConn implements [nats.InProcessConnProvider]. A client that dials keeps a
+// lock until it is connected, which would keep a bubble's time from passing: so a line
+// that is held refuses at once, as if the attempt had timed out.
 func (l *Line) InProcessConn() (net.Conn, error) {
-	l.mu.Lock()
-	cut := l.cut
-	l.mu.Unlock()
-	if cut {
-		return nil, errCut
-	}
 	pipe, err := l.server.InProcessConn()
 	if err != nil {
 		return nil, err
 	}
-	e := &end{Conn: pipe, line: l}
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.refuses(); err != nil {
+		_ = pipe.Close()
+		return nil, err
+	}
+	e := &end{Conn: pipe, line: l}
 	l.ends[e] = true
-	l.mu.Unlock()
 	go e.send()    // ends when the connection does
 	go e.receive() // likewise
 	return e, nil
+}
+
+// refuses says why nobody can dial at present, if so. The caller holds the mutex.
+func (l *Line) refuses() error {
+	switch {
+	case l.cut:
+		return errCut
+	case l.held > 0:
+		return errHeld
+	}
+	return nil
 }
 
 // Cut ends the client's connection and refuses another. What it has written and the
@@ -87,11 +101,17 @@ func (l *Line) Drop() {
 	}
 }
 
-// Hold keeps anything from passing for a time. It returns at once.
+// Hold keeps anything from passing for a time. It returns at once. A client that is
+// just connecting has to begin again.
 func (l *Line) Hold(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held++
+	for e := range l.ends {
+		if !e.greeted {
+			e.shut()
+		}
+	}
 	time.AfterFunc(d, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -168,8 +188,12 @@ type end struct {
 	// Guarded by the line's mutex.
 	sent     [][]byte // by the client, not yet passed on
 	received []byte   // passed on, not yet read by the client
+	greeted  bool     // the client has read that it is connected
 	over     bool     // nothing passes any more
 }
+
+// greeting is what the server sends last when a client connects.
+var greeting = []byte("PONG\r\n")
 
 // shut ends the connection. The caller holds the line's mutex.
 func (e *end) shut() {
@@ -203,13 +227,14 @@ func (e *end) Write(p []byte) (int, error) {
 func (e *end) Read(p []byte) (int, error) {
 	e.line.mu.Lock()
 	defer e.line.mu.Unlock()
-	for len(e.received) == 0 {
-		if e.over {
-			return 0, net.ErrClosed
-		}
+	for !e.over && (len(e.received) == 0 || e.line.held > 0) {
 		e.line.moved.Wait()
 	}
+	if e.over {
+		return 0, net.ErrClosed
+	}
 	n := copy(p, e.received)
+	e.greeted = e.greeted || bytes.Contains(e.received[:n], greeting)
 	e.received = e.received[n:]
 	return n, nil
 }
@@ -253,21 +278,15 @@ func (e *end) next() ([]byte, bool) {
 	return data, true
 }
 
-// open waits while the line is held, and reports whether the connection lives. The
-// caller holds the line's mutex.
-func (e *end) open() bool {
-	for !e.over && e.line.held > 0 {
-		e.line.moved.Wait()
-	}
-	return !e.over
-}
-
 // deliver gives data to the server.
 func (e *end) deliver(data []byte) error {
 	e.line.mu.Lock()
-	open := e.open()
+	for !e.over && e.line.held > 0 {
+		e.line.moved.Wait()
+	}
+	over := e.over
 	e.line.mu.Unlock()
-	if !open {
+	if over {
 		return net.ErrClosed
 	}
 	_, err := e.Conn.Write(data)
@@ -286,11 +305,12 @@ func (e *end) receive() {
 	}
 }
 
-// take gives data to the client.
+// take keeps data for the client to read. It takes any amount, so that the server does
+// not find a client slow whose line is held.
 func (e *end) take(data []byte) error {
 	e.line.mu.Lock()
 	defer e.line.mu.Unlock()
-	if !e.open() {
+	if e.over {
 		return net.ErrClosed
 	}
 	e.received = append(e.received, data...)

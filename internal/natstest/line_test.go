@@ -146,3 +146,29 @@ func TestLineLosesTheReply(t *testing.T) {
 		}
 	})
 }
+
+// A client cannot dial while its line is held, nor be half-way through it: it would
+// keep the bubble's time from passing.
+func TestLineRefusesWhileItIsHeld(t *testing.T) {
+	overLine(t, func(l *lined) {
+		l.line.Hold(time.Minute)
+		l.line.Drop()
+		Advance(59 * time.Second)
+		if l.nc.IsConnected() {
+			l.Error("the client is connected over a line that is held")
+		}
+		Advance(2 * time.Second)
+		l.say("a")
+		l.wants("a")
+		hold := l.line.In("PONG", func() { l.line.Hold(time.Minute) })
+		l.line.Drop()
+		Advance(30 * time.Second)
+		l.line.Remove(hold)
+		if l.nc.IsConnected() {
+			l.Error("the client is connected over a line that is held")
+		}
+		Advance(31 * time.Second)
+		l.say("b")
+		l.wants("b")
+	})
+}
