@@ -8,12 +8,19 @@ import (
 	"math"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
-// Input is the operations stream as a janitor sees it; [ecsstore.JetStream] is one.
+// Input is the operations stream; [ecsstore.JetStream] has one.
 type Input interface {
+	// Read calls each with the operations of a partition after a sequence, in order and
+	// each once, until ctx is done or the stream cannot be read.
+	Read(ctx context.Context, partition int, after uint64, each func(jetstream.Msg)) error
+	// Pending counts the operations that Read has yet to deliver.
+	Pending(ctx context.Context, partition int) (int, error)
 	// Tail returns where the stream ends, or [ecsstore.ErrHalted] if the cursors
 	// cannot be of this stream.
 	Tail(ctx context.Context, cursors map[int]uint64) (ecsstore.Tail, error)

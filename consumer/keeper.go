@@ -216,10 +216,7 @@ func (k *keeper) handIn(ctx, work context.Context, c *claimed) error {
 		stop()
 		return ctx.Err()
 	}
-	if err := k.fetch.fetch(reading, c); err != nil {
-		stop()
-		return err
-	}
+	k.engine.launch(func() { k.fetch.fetch(reading, c) })
 	return nil
 }
 

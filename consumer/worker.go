@@ -124,8 +124,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	defer stop()
 	var wait sync.WaitGroup
 	engine := w.engine(store, wait.Go)
-	fetcher := w.fetcher(engine)
-	keeper := newKeeper(&w.cfg, store, engine, fetcher, w.stats)
+	keeper := newKeeper(&w.cfg, store, engine, w.fetcher(store, engine), w.stats)
 	engine.lost, keeper.resized = keeper.lost, end
 	w.partitions.Store(int64(store.Partitions()))
 	members, err := eventually(ctx, w.cfg.Logger, func(ctx context.Context) (*members, error) {
@@ -137,7 +136,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	keeper.there = members.has
 	janitor := &janitor{input: store, engine: engine, keeper: keeper, log: w.cfg.Logger, alive: members.includes, health: &w.health}
 	if w.cfg.Meter != nil {
-		janitor.pending = fetcher.pending
+		janitor.pending = store.Pending
 	}
 	wait.Go(func() { keeper.run(ctx, work) })
 	wait.Go(func() { members.run(ctx) })
@@ -167,8 +166,8 @@ func (w *Worker) engine(store Store, launch func(func())) *engine {
 	}
 }
 
-func (w *Worker) fetcher(e *engine) *fetcher {
-	return &fetcher{js: w.js, space: w.cfg.Space, custom: w.cfg.custom, out: e.items}
+func (w *Worker) fetcher(input Input, e *engine) *fetcher {
+	return &fetcher{input: input, space: w.cfg.Space, custom: w.cfg.custom, log: w.cfg.Logger, out: e.items}
 }
 
 // release lets go of every partition the engine still owns.

@@ -1,6 +1,7 @@
 package ecsstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -165,12 +166,12 @@ func checkCursor(stream string, partition int, cursor uint64, state jetstream.St
 // after it.
 func (s *JetStream) replay(ctx context.Context, c *Claim, book *ledger) error {
 	p := c.Fence.Partition
-	err := s.scan(ctx, c, jetstream.OrderedConsumerConfig{
+	err := s.scan(ctx, c, jetstream.ConsumerConfig{
 		FilterSubjects: []string{s.space.Records(p), s.space.Fence(p)},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
 	}, func(msg jetstream.Msg, _ uint64) error { return c.remember(msg.Data()) })
 	if err == nil && c.Fence.Chain != "" {
-		err = s.scan(ctx, c, jetstream.OrderedConsumerConfig{
+		err = s.scan(ctx, c, jetstream.ConsumerConfig{
 			FilterSubjects: []string{s.space.Window(p), s.space.Ledger(p), s.space.Fence(p)},
 			DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
 		}, func(msg jetstream.Msg, sequence uint64) error {
@@ -277,53 +278,30 @@ func (l *ledger) end(c *Claim) error {
 
 // scan calls each with the messages of the store that a consumer selects, until it
 // meets the claim's fence. It returns [ErrLost] if it meets a later one.
-func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.OrderedConsumerConfig, each func(jetstream.Msg, uint64) error) error {
-	cfg.InactiveThreshold = scanIdle
-	consumer, err := s.store.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
-	}
-	defer forget(ctx, s.store, consumer)
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(500),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
-	if err != nil {
-		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
-	}
-	defer messages.Stop()
+func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.ConsumerConfig, each func(jetstream.Msg, uint64) error) error {
 	fence := s.space.Fence(c.Fence.Partition)
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
-		}
+	reading := scan{js: s.js, stream: s.space.StoreStream(), cfg: cfg, follow: true}
+	var failed error
+	err := reading.run(ctx, func(msg jetstream.Msg) bool {
 		meta, err := msg.Metadata()
 		if err != nil {
-			return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
+			failed = err
+			return false
 		}
 		switch at := meta.Sequence.Stream; {
 		case msg.Subject() != fence:
 			if err := each(msg, at); err != nil {
-				return fmt.Errorf("reading %s at %d: %w", strings.ReplaceAll(msg.Subject(), "\n", " "), at, err)
+				failed = fmt.Errorf("%s at %d: %w", strings.ReplaceAll(msg.Subject(), "\n", " "), at, err)
 			}
 		case at == c.Expect:
-			return nil
+			return false
 		case at > c.Expect:
-			return ErrLost
+			failed = ErrLost
 		}
+		return failed == nil
+	})
+	if err = cmp.Or(failed, err); err != nil {
+		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
 	}
+	return nil
 }
-
-// forget removes a consumer that has done its work; if that fails the broker does it
-// later.
-func forget(ctx context.Context, stream jetstream.Stream, consumer jetstream.Consumer) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
-}
-
-// How the store's consumers pull: short enough to notice a dead one within a
-// second.
-const (
-	pullExpiry    = 2 * time.Second
-	pullHeartbeat = 500 * time.Millisecond
-)

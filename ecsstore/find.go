@@ -1,6 +1,7 @@
 package ecsstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -63,7 +64,7 @@ func (s *JetStream) findPending(ctx context.Context, partition int, ref operatio
 			return found, nil
 		}
 	}
-	return search(ctx, s.ops, jetstream.OrderedConsumerConfig{
+	return s.search(ctx, s.space.OpsStream(), jetstream.ConsumerConfig{
 		FilterSubjects: []string{filter}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: at,
 	}, func(msg jetstream.Msg) (Found, error) {
 		return pending(s.space, msg.Subject(), msg.Data(), ref, custom), nil
@@ -76,38 +77,18 @@ const pendingSingly = 8
 
 // search looks through the messages that a consumer selects, up to the present end,
 // until one of them tells something.
-func search(
-	ctx context.Context, stream jetstream.Stream, cfg jetstream.OrderedConsumerConfig, tells func(jetstream.Msg) (Found, error),
-) (Found, error) {
-	cfg.InactiveThreshold = scanIdle
-	consumer, err := stream.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return Found{}, err
-	}
-	defer forget(ctx, stream, consumer)
-	left := consumer.CachedInfo().NumPending
-	if left == 0 {
-		return Found{}, nil
-	}
-	messages, err := consumer.Messages(jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
-	if err != nil {
-		return Found{}, err
-	}
-	defer messages.Stop()
-	for range left {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return Found{}, err
+func (s *JetStream) search(
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig, tells func(jetstream.Msg) (Found, error),
+) (found Found, err error) {
+	reading := scan{js: s.js, stream: stream, cfg: cfg}
+	var malformed error
+	err = reading.run(ctx, func(msg jetstream.Msg) bool {
+		if found, malformed = tells(msg); malformed != nil {
+			malformed = fmt.Errorf("reading %s: %w", msg.Subject(), malformed)
 		}
-		found, err := tells(msg)
-		if err != nil {
-			return Found{}, fmt.Errorf("reading %s: %w", msg.Subject(), err)
-		}
-		if found.Status != "" {
-			return found, nil
-		}
-	}
-	return Found{}, nil
+		return malformed == nil && found.Status == ""
+	})
+	return found, cmp.Or(malformed, err)
 }
 
 // pending is what a message of the operations stream says of an operation: nothing
@@ -163,7 +144,7 @@ func remembered(e *Entity, ref operation.Ref) Found {
 // findCompleted reads the completed events of the target: a success that changed
 // nothing, or one that its history has forgotten.
 func (s *JetStream) findCompleted(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
-	return search(ctx, s.store, jetstream.OrderedConsumerConfig{
+	return s.search(ctx, s.space.StoreStream(), jetstream.ConsumerConfig{
 		FilterSubjects: []string{s.space.Event(operation.CompletedEvent, ref.Target)},
 	}, func(msg jetstream.Msg) (Found, error) { return completed(msg.Data(), ref) })
 }

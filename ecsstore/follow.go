@@ -2,13 +2,11 @@ package ecsstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -55,8 +53,8 @@ func (r *Reader) Events(ctx context.Context, f EventFilter) iter.Seq2[StoredEven
 	}
 }
 
-func (r *Reader) eventConfig(ctx context.Context, f EventFilter) (jetstream.OrderedConsumerConfig, error) {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: r.eventSubjects(f)}
+func (r *Reader) eventConfig(ctx context.Context, f EventFilter) (jetstream.ConsumerConfig, error) {
+	cfg := jetstream.ConsumerConfig{FilterSubjects: r.eventSubjects(f)}
 	switch {
 	case !f.Since.IsZero():
 		since := f.Since
@@ -107,98 +105,20 @@ func (r *Reader) storedEvent(msg jetstream.Msg) (StoredEvent, error) {
 	return out, nil
 }
 
-// How a scan notices that the broker has lost its consumer, and what it reads at once.
-const (
-	scanExpiry    = 2 * time.Second
-	scanHeartbeat = 500 * time.Millisecond
-	scanIdle      = 30 * time.Second // after which the broker forgets the consumer
-	toTheEnd      = false            // for a scan that does not follow
-)
+// toTheEnd is for a scan that does not follow.
+const toTheEnd = false
 
 // scan yields what a stream stores, in order and each once, from the start that
 // cfg names to the present end, or on and on if it is to follow.
 func (r *Reader) scan(
-	ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, follow bool,
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig, follow bool,
 ) iter.Seq2[jetstream.Msg, error] {
 	return func(yield func(jetstream.Msg, error) bool) {
-		cfg.InactiveThreshold = scanIdle
-		consumer, err := r.js.OrderedConsumer(ctx, stream, cfg)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			err = fmt.Errorf("stream %s: %w", stream, ErrNotInitialized)
-		}
-		if err != nil {
+		s := scan{js: r.js, stream: stream, cfg: cfg, follow: follow}
+		if err := s.run(ctx, func(msg jetstream.Msg) bool { return yield(msg, nil) }); err != nil {
 			yield(nil, err)
-			return
-		}
-		defer r.forget(ctx, stream, consumer)
-		if !follow && consumer.CachedInfo().NumPending == 0 {
-			return
-		}
-		consume(ctx, consumer, follow, yield)
-	}
-}
-
-// forget removes the consumer of a scan; if that fails the broker does it later.
-func (r *Reader) forget(ctx context.Context, stream string, consumer jetstream.Consumer) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = r.js.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name)
-}
-
-// consume hands a consumer's messages to yield. The library calls back from a
-// goroutine of its own, which ends with Stop.
-func consume(ctx context.Context, consumer jetstream.Consumer, follow bool, yield func(jetstream.Msg, error) bool) {
-	inner, cancel := context.WithCancel(ctx)
-	messages, ends := make(chan jetstream.Msg), make(chan error, 1)
-	running, err := consumer.Consume(func(msg jetstream.Msg) {
-		select {
-		case messages <- msg:
-		case <-inner.Done():
-		}
-	}, jetstream.PullExpiry(scanExpiry), jetstream.PullHeartbeat(scanHeartbeat), ignorable(ends))
-	if err != nil {
-		cancel()
-		yield(nil, err)
-		return
-	}
-	defer running.Stop()
-	defer cancel() // first: Stop may wait for the callback
-	for {
-		select {
-		case msg := <-messages:
-			if !yield(msg, nil) || !follow && last(msg) {
-				return
-			}
-		case err := <-ends:
-			yield(nil, err)
-			return
-		case <-ctx.Done():
-			yield(nil, context.Cause(ctx))
-			return
 		}
 	}
-}
-
-// ignorable passes on the errors that end a scan. The consumer overcomes all others
-// by itself.
-func ignorable(ends chan<- error) jetstream.PullConsumeOpt {
-	return jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		fatal := errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jetstream.ErrConnectionClosed) ||
-			errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrPermissionViolation)
-		if !fatal {
-			return
-		}
-		select {
-		case ends <- err:
-		default:
-		}
-	})
-}
-
-// last reports whether nothing stood behind msg when it was delivered.
-func last(msg jetstream.Msg) bool {
-	meta, err := msg.Metadata()
-	return err != nil || meta.NumPending == 0
 }
 
 // decodeEach turns messages into values of T; what names them in errors.

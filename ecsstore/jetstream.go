@@ -23,7 +23,8 @@ type JetStream struct {
 	space      subjects.Space
 	partitions int
 	retention  time.Duration
-	store, ops jetstream.Stream
+	ops        jetstream.Stream
+	readers    readers
 }
 
 // NewJetStream opens the store, whose streams must exist.
@@ -35,9 +36,7 @@ func NewJetStream(ctx context.Context, js jetstream.JetStream, space subjects.Sp
 	s := &JetStream{
 		nc: js.Conn(), js: js, space: space,
 		partitions: opened.Partitions, retention: opened.Retention,
-	}
-	if s.store, err = js.Stream(ctx, space.StoreStream()); err != nil {
-		return nil, fmt.Errorf("opening stream %s: %w", space.StoreStream(), err)
+		readers: readers{now: map[int]jetstream.Consumer{}},
 	}
 	if s.ops, err = js.Stream(ctx, space.OpsStream()); err != nil {
 		return nil, fmt.Errorf("opening stream %s: %w", space.OpsStream(), err)

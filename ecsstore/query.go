@@ -49,7 +49,7 @@ func (r *Reader) Version(ctx context.Context, id uuid.UUID, n uint64) (*Version,
 // Versions yields the versions of an entity in order. An entity that never had one
 // yields none.
 func (r *Reader) Versions(ctx context.Context, id uuid.UUID) iter.Seq2[*Version, error] {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{r.space.Versions(id)}}
+	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{r.space.Versions(id)}}
 	return decodeEach[Version](r.scan(ctx, r.space.StoreStream(), cfg, toTheEnd), "versions of entity "+id.String())
 }
 
@@ -119,7 +119,7 @@ func (r *Reader) grow(ctx context.Context, head *Entity, depth int) (*Node, erro
 
 // Fences returns the fence of every partition that was ever claimed, in order.
 func (r *Reader) Fences(ctx context.Context) ([]operation.Fence, error) {
-	cfg := jetstream.OrderedConsumerConfig{
+	cfg := jetstream.ConsumerConfig{
 		FilterSubjects: []string{r.space.Fences()}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	}
 	latest := map[int]operation.Fence{} // a commit during the scan shows a partition twice
@@ -139,7 +139,7 @@ func (r *Reader) Fences(ctx context.Context) ([]operation.Fence, error) {
 
 // Live yields the records of a partition's operations that have not ended.
 func (r *Reader) Live(ctx context.Context, partition int) iter.Seq2[*operation.Record, error] {
-	cfg := jetstream.OrderedConsumerConfig{
+	cfg := jetstream.ConsumerConfig{
 		FilterSubjects: []string{r.space.Records(partition)}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	}
 	return func(yield func(*operation.Record, error) bool) {

@@ -34,7 +34,7 @@ type StoredWindow struct {
 // Windows yields decision records in the order in which they were committed, up to the
 // present end.
 func (r *Reader) Windows(ctx context.Context, f WindowFilter) iter.Seq2[*StoredWindow, error] {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{r.space.Windows()}}
+	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{r.space.Windows()}}
 	if len(f.Partitions) > 0 {
 		cfg.FilterSubjects = nil
 	}
