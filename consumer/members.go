@@ -88,11 +88,12 @@ func (m *members) watch(ctx context.Context) error {
 		return fmt.Errorf("answering pings: %w", err)
 	}
 	defer ping.Unsubscribe() //nolint:errcheck // the connection ends it anyway
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the watch in the background; its Stop would wait for a broker that is away
 	watch, err := m.kv.WatchAll(ctx)
 	if err != nil {
 		return fmt.Errorf("watching bucket %s: %w", m.cfg.Space.MembersBucket(), err)
 	}
-	defer watch.Stop() //nolint:errcheck // the connection ends it anyway
 	if err := m.announce(ctx); err != nil {
 		return err
 	}

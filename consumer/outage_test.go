@@ -77,3 +77,28 @@ func TestR24_ParentsThatTakeLongToFind(t *testing.T) {
 		w.wants(completed, other)
 	})
 }
+
+// TestR25_AWorkerStopsWhileTheBrokerIsAway holds the line of a worker, while it claims
+// or when it has everything, and tells it to stop before the line is free again.
+func TestR25_AWorkerStopsWhileTheBrokerIsAway(t *testing.T) {
+	for name, at := range map[string]step{"claiming": afterClaim, "idle": ""} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				traps := newTraps(w)
+				traps.set(trap{at: at, nth: 1, do: stall, pause: time.Minute})
+				c := traps.start()
+				after(3 * time.Second)
+				if at == "" {
+					c.line.Hold(time.Minute)
+					after(10 * time.Second)
+				}
+				began := time.Now()
+				c.stop()
+				if took := time.Since(began); took > stopTimeout+time.Second {
+					w.t.Errorf("it took %v", took)
+				}
+				after(time.Minute)
+			})
+		})
+	}
+}
