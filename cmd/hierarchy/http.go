@@ -19,6 +19,7 @@ import (
 // Where a worker tells how it is.
 const (
 	defaultHTTP = "127.0.0.1:8222"
+	freeHTTP    = "127.0.0.1:0"
 	httpOff     = "off"
 )
 
@@ -36,9 +37,15 @@ func startWeb(ctx context.Context, address string, t *telemetry, log *slog.Logge
 	if address == httpOff {
 		return w, nil
 	}
-	listener, err := listenHTTP(ctx, address)
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if address == defaultHTTP && errors.Is(err, syscall.EADDRINUSE) { // several workers on one machine need no flag
+		log.WarnContext(ctx, "the port for health and metrics is in use, perhaps by another worker: taking a free one",
+			slog.String("address", address))
+		listener, err = config.Listen(ctx, "tcp", freeHTTP)
+	}
 	if err != nil {
-		return nil, err
+		return nil, adviseHTTP(address, err)
 	}
 	w.listener = listener
 	w.server = &http.Server{Handler: w.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
@@ -51,18 +58,13 @@ func startWeb(ctx context.Context, address string, t *telemetry, log *slog.Logge
 	return w, nil
 }
 
-// listenHTTP says what to do where listening fails.
-func listenHTTP(ctx context.Context, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
+// adviseHTTP says what to do where listening fails.
+func adviseHTTP(address string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listening on %s for health and metrics: the port is in use, perhaps by another worker; "+
-			"choose another address with --http, a free port with --http 127.0.0.1:0, or none with --http off", address)
+		return fmt.Errorf("listening on %s for health and metrics: the port is in use, perhaps by another worker; "+
+			"choose another address with --http, a free port with --http %s, or none with --http off", address, freeHTTP)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("listening on %s for health and metrics: %w; choose another address with --http", address, err)
-	}
-	return listener, nil
+	return fmt.Errorf("listening on %s for health and metrics: %w; choose another address with --http", address, err)
 }
 
 func (w *web) routes() http.Handler {
