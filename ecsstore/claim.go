@@ -170,6 +170,7 @@ func (s *JetStream) replay(ctx context.Context, c *Claim, book *ledger) error {
 		FilterSubjects: []string{s.space.Records(p), s.space.Fence(p)},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
 	}, func(msg jetstream.Msg, _ uint64) error { return c.remember(msg.Data()) })
+	c.Records = latest(c.Records)
 	if err == nil && c.Fence.Chain != "" {
 		err = s.scan(ctx, c, jetstream.ConsumerConfig{
 			FilterSubjects: []string{s.space.Window(p), s.space.Ledger(p), s.space.Fence(p)},
@@ -198,6 +199,23 @@ func (c *Claim) remember(data []byte) error {
 	}
 	c.Records = append(c.Records, r)
 	return nil
+}
+
+// latest keeps the last record of each operation. There are several where the broker
+// reads from a replica that has yet to catch up: what was last there when the reading
+// began comes first, and then what has replaced it since.
+func latest(records []operation.Record) []operation.Record {
+	last := make(map[uuid.UUID]int, len(records))
+	for i := range records {
+		last[records[i].OpID] = i
+	}
+	kept := records[:0]
+	for i := range records {
+		if last[records[i].OpID] == i {
+			kept = append(kept, records[i])
+		}
+	}
+	return kept
 }
 
 // recall adds a page of a ledger from before the number of partitions was changed.
