@@ -14,7 +14,7 @@ import (
 // While the number of partitions is being changed nothing takes what is published, and
 // nothing was stored. That is over in a moment: this package waits and publishes again.
 
-// How long it waits, and how often it looks.
+// How long it waits if the caller's context has no end, and how often it looks.
 const (
 	intakePatience = 30 * time.Second
 	intakeEvery    = 100 * time.Millisecond
@@ -32,7 +32,10 @@ func (i *intake) reopened(ctx context.Context, err error) error {
 	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return err
 	}
-	patience, cancel := context.WithTimeout(ctx, intakePatience)
+	patience, cancel := context.WithCancel(ctx)
+	if _, bounded := ctx.Deadline(); !bounded {
+		patience, cancel = context.WithTimeout(ctx, intakePatience)
+	}
 	defer cancel()
 	tick := time.NewTicker(intakeEvery)
 	defer tick.Stop()

@@ -26,7 +26,7 @@ func (p *plant) resizing(to int) *ecsstore.Resizing {
 // seal begins a change, so that nothing takes operations.
 func (p *plant) seal(to int) {
 	p.t.Helper()
-	steps, err := p.resizing(to).Steps(p.t.Context())
+	steps, err := p.resizing(to).Steps()
 	if err != nil {
 		p.t.Fatal(err)
 	}

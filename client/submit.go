@@ -29,8 +29,8 @@ type Receipt struct {
 //
 // An error may leave open whether the operation was stored: a time-out or a broken
 // connection does, [ErrQueueFull], [ErrIntakeClosed] and a failed check do not. Submit
-// it again then. While the number of partitions is being changed Submit waits, for half
-// a minute at most.
+// it again then. While the number of partitions is being changed Submit waits, as long as
+// ctx allows; for half a minute if ctx has no deadline.
 func (c *Client) Submit(ctx context.Context, op *operation.Operation) (Receipt, error) {
 	msg, err := c.Message(ctx, op)
 	if err != nil {

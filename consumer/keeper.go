@@ -197,7 +197,7 @@ func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, 
 	case errors.Is(err, ecsstore.ErrResized):
 		k.resized(err)
 	case errors.Is(err, ecsstore.ErrResizing):
-		log.InfoContext(ctx, "claiming a partition later", slog.Any("reason", err))
+		log.DebugContext(ctx, "claiming a partition later", slog.Any("reason", err))
 	case err != nil:
 		k.stats.trouble(partition, err)
 		log.WarnContext(ctx, "claiming a partition", slog.Any("error", err), slog.Bool("halted", errors.Is(err, ecsstore.ErrHalted)))

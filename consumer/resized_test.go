@@ -106,7 +106,7 @@ func (w *world) crashResize(to, crash int, undo bool) {
 	w.settled(crews...)
 	l := w.load(w.valves(6), 10*time.Millisecond)
 	after(100 * time.Millisecond)
-	steps, err := w.resizing(to).Steps(w.t.Context())
+	steps, err := w.resizing(to).Steps()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestR23_OneScaleAtATime(t *testing.T) {
 			w.t.Fatal(err)
 		}
 		w.parts = 8
-		steps, err := w.resizing(2).Steps(w.t.Context())
+		steps, err := w.resizing(2).Steps()
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -331,7 +331,7 @@ func TestR25_AScaleThatMissedSomethingIsNotFinished(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.ready()
 		valve := w.made("valve-1")[0]
-		steps, err := w.resizing(8).Steps(w.t.Context())
+		steps, err := w.resizing(8).Steps()
 		if err != nil {
 			w.t.Fatal(err)
 		}

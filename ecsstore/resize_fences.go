@@ -59,6 +59,10 @@ func (z *Resizing) move(to int) []Step {
 // the condition that they are still the claimed ones.
 func (z *Resizing) commit(ctx context.Context, to int) error {
 	b := &Batch{ID: uuid.NewString()}
+	z.sum.Generation = 1
+	for _, t := range z.fences {
+		z.sum.Generation = max(z.sum.Generation, t.fence.Generation+1)
+	}
 	now := time.Now().UTC()
 	for p := range z.fences {
 		b.Parts = append(b.Parts, z.part(p, to, now))
@@ -86,6 +90,7 @@ func (z *Resizing) part(p, to int, now time.Time) Part {
 		w.Cursor = z.end
 	}
 	f.Partitions, f.Resizing, f.Released = to, 0, true
+	f.Generation = z.sum.Generation
 	f.Windows, f.Cursor, f.Time = w.Number, w.Cursor, now
 	return Part{Fence: f, Expect: z.fences[p].expect, Windows: []operation.Window{w}}
 }

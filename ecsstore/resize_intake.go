@@ -20,6 +20,7 @@ import (
 // broker stores messages in the order in which they came, and the last that comes is
 // one of our own.
 func (z *Resizing) seal(ctx context.Context) error {
+	z.begun = true
 	if err := z.reconfigure(ctx, z.s.space.OpsStream(), func(cfg *jetstream.StreamConfig) {
 		cfg.Subjects = []string{z.s.space.Sealed()}
 		cfg.Metadata[metaResizing] = strconv.Itoa(z.want.To)
@@ -105,8 +106,8 @@ func (z *Resizing) nothingBehind(ctx context.Context, end uint64) error {
 
 // Drain is what still has to end before the number of partitions can be changed.
 type Drain struct {
-	Pending uint64 // operations that no window has taken
-	Live    uint64 // operations that execute, or wait for an attempt or for their entity
+	Pending uint64 `json:"pending"` // operations that no window has taken
+	Live    uint64 `json:"live"`    // operations that execute, or wait for an attempt or for their entity
 }
 
 // How often drain looks, and how much of what is in the way it names.
@@ -130,9 +131,7 @@ func (z *Resizing) drain(ctx context.Context) error {
 		if err != nil || left == (Drain{}) {
 			return err
 		}
-		if z.want.Progress != nil {
-			z.want.Progress(left)
-		}
+		z.tell(Progress{Step: z.at.Step, Done: z.at.Done, Of: z.at.Of, Drain: left})
 		select {
 		case <-tick.C:
 		case <-patience.Done():
@@ -198,6 +197,9 @@ func (z *Resizing) check(ctx context.Context) error {
 	fences := make([]operation.Fence, z.was.Partitions)
 	for p := range fences {
 		fences[p] = z.fences[p].fence
+		if n := fences[p].Partitions; n != z.was.Partitions {
+			return fmt.Errorf("%w: partition %d is one of %d, and the streams say %d", ErrUnsafe, p, n, z.was.Partitions)
+		}
 		if fences[p].Epoch == 1 { // never claimed before: it has no cursor yet
 			continue
 		}

@@ -27,6 +27,9 @@ type Fence struct {
 	// retired. A worker that knows another number must not touch the partition. It is
 	// 0 as long as nobody has claimed the partition.
 	Partitions int `json:"partitions,omitempty"`
+	// Generation is how often the fences of all partitions have been rewritten
+	// together, which is how their number is changed.
+	Generation uint64 `json:"generation,omitempty"`
 	// Resizing is the number of partitions that the fence's owner is about to change
 	// to, 0 if it is none of that kind: until it is done no worker may claim the
 	// partition.

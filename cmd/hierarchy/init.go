@@ -11,8 +11,8 @@ const initLong = `Init makes the two streams that everything is kept in, or chec
 exist can be trusted. It may be run any number of times.
 
 It refuses a broker older than ` + ecsstore.MinServer + `, one without JetStream, and streams whose
-settings could lose what the broker has acknowledged. The number of partitions is
-fixed when the streams are made.`
+settings could lose what the broker has acknowledged. To change the
+number of partitions later, use hierarchy scale-partitions.`
 
 const initExample = `  hierarchy init --server nats://broker:4222 --replicas 3
   hierarchy init --context production --partitions 64`

@@ -64,7 +64,7 @@ func newRoot(a *app) *cobra.Command {
 	a.addGlobals(root)
 	for _, command := range []func(*app) *cobra.Command{
 		newRun, newInit, newSubmit, newCancel, newWatch, newGet, newHistory, newTree, newStatus, newExplain, newReplay,
-		newAudit, newStress, newBench, newDemo, newHealthcheck,
+		newAudit, newScale, newStress, newBench, newDemo, newHealthcheck,
 	} {
 		root.AddCommand(command(a))
 	}

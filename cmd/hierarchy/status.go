@@ -64,6 +64,8 @@ type workerStatus struct {
 
 // systemView is what status shows.
 type systemView struct {
+	Generation uint64            `json:"generation"`       // how often the number of partitions was changed
+	Closed     string            `json:"closed,omitempty"` // why no operations are taken
 	Partitions []partitionStatus `json:"partitions"`
 	Workers    []workerStatus    `json:"workers"`
 	Pending    uint64            `json:"pending"`
@@ -94,6 +96,9 @@ func (l *link) system(ctx context.Context) (*systemView, error) {
 		return nil, err
 	}
 	view := &systemView{}
+	if err := ecsstore.Intake(ctx, l.js, l.space); errors.Is(err, ecsstore.ErrResizing) {
+		view.Closed = err.Error()
+	}
 	owned := map[string]int{}
 	for _, fence := range fences {
 		pending, err := l.client.Reader().Lag(ctx, fence.Partition, fence.Cursor)
@@ -102,6 +107,7 @@ func (l *link) system(ctx context.Context) (*systemView, error) {
 		}
 		view.Partitions = append(view.Partitions, partitionStatus{Fence: fence, Pending: pending})
 		view.Pending += pending
+		view.Generation = max(view.Generation, fence.Generation)
 		addCounts(&view.Totals, &fence.Counts)
 		if !fence.Released {
 			owned[fence.Owner]++
@@ -135,9 +141,14 @@ func (l *link) answers(ctx context.Context, worker string) bool {
 func (a *app) showSystem(v *systemView) error {
 	t := a.table()
 	fmt.Fprintln(t, "PARTITION\tOWNER\tEPOCH\tWINDOWS\tCURSOR\tPENDING\tLIVE\tLAST COMMIT")
+	retired := 0
 	for _, p := range v.Partitions {
 		owner := p.Owner
-		if p.Released {
+		switch {
+		case p.Retired():
+			retired++
+			owner = "(retired)"
+		case p.Released:
 			owner = "(released)"
 		}
 		fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", p.Partition, owner, p.Epoch, p.Windows, p.Cursor, p.Pending, p.Counts.Live, clock(p.Time))
@@ -149,8 +160,12 @@ func (a *app) showSystem(v *systemView) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	a.printf("\n%d partitions, generation %d", len(v.Partitions)-retired, v.Generation)
+	if v.Closed != "" {
+		a.printf("no operations are taken: %s", v.Closed)
+	}
 	c := v.Totals
-	a.printf("\n%d operations taken: %d succeeded, %d rejected, %d cancelled, %d dead-lettered, %d live; %d pending; %d versions",
+	a.printf("%d operations taken: %d succeeded, %d rejected, %d cancelled, %d dead-lettered, %d live; %d pending; %d versions",
 		c.Submitted, c.Succeeded, c.Rejected, c.Cancelled, c.DeadLettered, c.Live, v.Pending, c.Versions)
 	return nil
 }
