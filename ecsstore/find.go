@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,16 +27,19 @@ type Found struct {
 
 // Find looks an operation up, first among those that wait to be taken, then among
 // the live and lately ended, then among those that succeeded: in that order nothing
-// that moves on meanwhile is missed. custom reports the types registered beside the
+// that moves on meanwhile is missed. One that waits may be the same again of one that
+// has ended (rule R9), which goes first. custom reports the types registered beside the
 // built-in ones.
 func (s *JetStream) Find(ctx context.Context, ref operation.Ref, custom func(operation.Type) bool) (Found, error) {
 	partition := subjects.Partition(ref.Target, s.partitions)
-	for _, look := range []func(context.Context, int, operation.Ref) (Found, error){
-		func(ctx context.Context, p int, ref operation.Ref) (Found, error) {
-			return s.findPending(ctx, p, ref, custom)
-		},
-		s.findRecord, s.findHistory, s.findCompleted,
-	} {
+	waiting, err := s.findPending(ctx, partition, ref, custom)
+	if err != nil {
+		return Found{}, fmt.Errorf("looking up operation %s: %w", ref.ID, err)
+	}
+	ended := func(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
+		return s.findEnded(ctx, ref, waiting.Operation)
+	}
+	for _, look := range []func(context.Context, int, operation.Ref) (Found, error){s.findRecord, s.findHistory, ended} {
 		found, err := look(ctx, partition, ref)
 		if err != nil {
 			return Found{}, fmt.Errorf("looking up operation %s: %w", ref.ID, err)
@@ -44,7 +48,7 @@ func (s *JetStream) Find(ctx context.Context, ref operation.Ref, custom func(ope
 			return found, nil
 		}
 	}
-	return Found{}, nil
+	return waiting, nil
 }
 
 // findPending reads what the partition has not resolved for the target.
@@ -141,17 +145,50 @@ func remembered(e *Entity, ref operation.Ref) Found {
 	return Found{}
 }
 
-// findCompleted reads the completed events of the target: a success that changed
-// nothing, or one that its history has forgotten.
-func (s *JetStream) findCompleted(ctx context.Context, _ int, ref operation.Ref) (Found, error) {
-	return s.search(ctx, s.space.StoreStream(), jetstream.ConsumerConfig{
-		FilterSubjects: []string{s.space.Event(operation.CompletedEvent, ref.Target)},
-	}, func(msg jetstream.Msg) (Found, error) { return completed(msg.Data(), ref) })
+// findEnded reads the completed events of the target: a success that changed nothing, or
+// one that its history has forgotten. If the operation waits to be taken, it may also
+// have ended in another way before.
+func (s *JetStream) findEnded(ctx context.Context, ref operation.Ref, waiting *operation.Operation) (Found, error) {
+	cfg := jetstream.ConsumerConfig{}
+	for _, kind := range endings(waiting) {
+		cfg.FilterSubjects = append(cfg.FilterSubjects, s.space.Event(kind, ref.Target))
+	}
+	if since := created(waiting); !since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	}
+	return s.search(ctx, s.space.StoreStream(), cfg, func(msg jetstream.Msg) (Found, error) {
+		return ended(s.space, msg.Subject(), msg.Data(), ref)
+	})
 }
 
-// completed is what a completed event says of an operation: nothing unless it is of
-// that operation.
-func completed(data []byte, ref operation.Ref) (Found, error) {
+// endings lists the kinds of events that tell how an operation has ended, as far as it
+// matters to those that look for it.
+func endings(waiting *operation.Operation) []operation.Kind {
+	if waiting == nil { // one that did not succeed is as good as none
+		return []operation.Kind{operation.CompletedEvent}
+	}
+	return []operation.Kind{operation.CompletedEvent, operation.RejectedEvent, operation.CancelledEvent}
+}
+
+// maxFast is how far the clock of a publisher may be ahead of the broker's.
+const maxFast = time.Minute
+
+// created returns a time before which nothing can have been told of an operation, or
+// zero.
+func created(op *operation.Operation) time.Time {
+	if op == nil || op.CreatedAt.IsZero() {
+		return time.Time{}
+	}
+	return op.CreatedAt.Add(-maxFast)
+}
+
+// ended is what the event of an end says of an operation: nothing unless it is of that
+// operation.
+func ended(space subjects.Space, subject string, data []byte, ref operation.Ref) (Found, error) {
+	kind, _, err := space.ParseEvent(subject)
+	if err != nil {
+		return Found{}, err
+	}
 	var event struct {
 		Data operation.Detail `json:"data"`
 	}
@@ -162,5 +199,8 @@ func completed(data []byte, ref operation.Ref) (Found, error) {
 	if d.OpID != ref.ID {
 		return Found{}, nil
 	}
-	return Found{Status: operation.Succeeded, Priority: d.Priority, Effective: d.EffectivePriority, Depth: 1}, nil
+	status := map[operation.Kind]operation.Status{
+		operation.CompletedEvent: operation.Succeeded, operation.RejectedEvent: operation.Rejected, operation.CancelledEvent: operation.Cancelled,
+	}[kind]
+	return Found{Status: status, Priority: d.Priority, Effective: d.EffectivePriority, Depth: 1}, nil
 }

@@ -95,20 +95,25 @@ func (m *Memory) Find(ctx context.Context, ref operation.Ref, custom func(operat
 	if err != nil {
 		return Found{}, err
 	}
-	for _, msg := range m.ops.list(m.space.SubmittedTo(partition, ref.Target), fence.Cursor+1) {
-		if found := pending(m.space, msg.Subject, msg.Data, ref, custom); found.Status != "" {
-			return found, nil
-		}
-	}
 	var r operation.Record
 	if sequence, err := m.last(m.space.Record(partition, ref.ID), &r); err != nil || sequence > 0 {
 		return recorded(&r), err
 	}
-	return m.findDone(ref)
+	var waiting Found
+	for _, msg := range m.ops.list(m.space.SubmittedTo(partition, ref.Target), fence.Cursor+1) {
+		if waiting = pending(m.space, msg.Subject, msg.Data, ref, custom); waiting.Status != "" {
+			break
+		}
+	}
+	found, err := m.findDone(ref, waiting.Operation)
+	if err != nil || found.Status != "" {
+		return found, err
+	}
+	return waiting, nil
 }
 
-// findDone looks for a success in the target's history and completed events.
-func (m *Memory) findDone(ref operation.Ref) (Found, error) {
+// findDone looks for the end of an operation in the target's history and events.
+func (m *Memory) findDone(ref operation.Ref, waiting *operation.Operation) (Found, error) {
 	head, err := m.head(ref.Target)
 	if err != nil {
 		return Found{}, err
@@ -118,9 +123,11 @@ func (m *Memory) findDone(ref operation.Ref) (Found, error) {
 			return found, nil
 		}
 	}
-	for _, msg := range m.store.list(m.space.Event(operation.CompletedEvent, ref.Target), 0) {
-		if found, err := completed(msg.Data, ref); err != nil || found.Status != "" {
-			return found, err
+	for _, kind := range endings(waiting) {
+		for _, msg := range m.store.list(m.space.Event(kind, ref.Target), 0) {
+			if found, err := ended(m.space, msg.Subject, msg.Data, ref); err != nil || found.Status != "" {
+				return found, err
+			}
 		}
 	}
 	return Found{}, nil
