@@ -95,11 +95,16 @@ func (r *resolution) lineage(c *contender, f *life) {
 		seen = append(seen, ref.ID)
 		parent, known := r.kin(r.index, ref)
 		if !known || lifeless(parent.status) {
-			exact = known
+			exact = known && r.before(parent.ended, parent.partition) // else it may have lived when the worker looked
 			break
 		}
 		f.depth += parent.depth
-		want = max(want, parent.own, parent.effective)
+		want = max(want, parent.own)
+		if parent.effective == 0 || r.before(parent.born, parent.partition) {
+			want = max(want, parent.effective)
+		} else {
+			exact = false // the worker may have seen it in the stream, and its own parent ended
+		}
 		ref = parent.parent
 	}
 	if f.depth > operation.MaxParentDepth {
