@@ -46,26 +46,37 @@ func (d *draft) contest(entity uuid.UUID, fresh []*operation.Record) error {
 	return d.carryOut(&decision, all)
 }
 
-// waiting returns what waits in the lane, without what may contend no longer: it has
-// expired or its parent is not live any more.
+// waiting takes what waits in the lane out of it, without what may contend no longer.
 func (d *draft) waiting(entity uuid.UUID) ([]*operation.Record, error) {
-	var out []*operation.Record
-	for _, r := range d.lane(entity).waiting() {
-		f, err := d.refusal(r)
-		if err != nil {
-			return nil, err
-		}
-		if f == nil {
-			out = append(out, r)
-			continue
-		}
-		if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
-			return nil, err
-		}
+	if err := d.thin(entity); err != nil {
+		return nil, err
 	}
 	l := d.lane(entity)
 	d.lanes[entity] = lane{holder: l.holder}
-	return out, nil
+	return l.waiting(), nil
+}
+
+// thin rejects what waits in a lane and may contend no longer: it has expired, or its
+// parent is not live any more, which may have waited beside it.
+func (d *draft) thin(entity uuid.UUID) error {
+	for gone := true; gone; {
+		gone = false
+		for _, r := range d.lane(entity).waiting() {
+			f, err := d.refusal(r)
+			if err != nil {
+				return err
+			}
+			if f == nil {
+				continue
+			}
+			d.withdraw(r)
+			if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
+				return err
+			}
+			gone = true
+		}
+	}
+	return nil
 }
 
 func (d *draft) holder(entity uuid.UUID) *operation.Holder {

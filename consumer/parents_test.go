@@ -135,3 +135,43 @@ func TestR1_ACircleOf64(t *testing.T) {
 		w.wants(completed, rivals...)
 	})
 }
+
+// The same operation again waits in the stream long after the first of it has ended: a
+// child that looks for it must hear of the first (rules R9 and R10).
+func TestR10_ADeadParentThatIsSubmittedAgain(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		entities := w.made("valve-1", "pump-1")
+		parent := modify(entities[0], operation.Low, "1")
+		w.submit(parent, modify(entities[0], operation.High, "2"))
+		after(time.Second)
+		w.wants(string(operation.LostConflict), parent)
+		c.stop()
+		child := under(parent, modify(entities[1], operation.Normal, "1"))
+		w.submit(parent, child)
+		w.ready()
+		after(time.Second)
+		w.wants(string(operation.ParentNotLive), child)
+	})
+}
+
+// The parent waits for the same entity and has expired by the time its child comes: it
+// goes first, and takes the child along (rules R10 and R15).
+func TestR10_AParentThatHasExpiredInTheLane(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.ready()
+		valve := w.made("valve-1")[0]
+		holder := slow(valve, operation.Normal, script{Take: "2s", Set: []byte("1")})
+		w.submit(holder)
+		after(50 * time.Millisecond)
+		parent := expiring(500*time.Millisecond, modify(valve, operation.Normal, "2"))
+		w.submit(parent)
+		after(time.Second)
+		child := under(parent, modify(valve, operation.High, "3"))
+		w.submit(child)
+		after(3 * time.Second)
+		w.wants(completed, holder)
+		w.wants(string(operation.Expired), parent)
+		w.wants(string(operation.ParentNotLive), child)
+	})
+}

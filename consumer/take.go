@@ -58,18 +58,24 @@ func (d *draft) take(items []item) error {
 		return err
 	}
 	for _, entity := range c.order {
-		live, err := d.stillLive(c.of[entity])
-		if err != nil {
-			return err
-		}
-		if len(live) == 0 {
-			continue
-		}
-		if err := d.later(d.contest(entity, live)); err != nil {
+		if err := d.later(d.enter(entity, c.of[entity])); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enter has operations contend for an entity. Whatever may do so no longer goes first:
+// it may be a parent of others.
+func (d *draft) enter(entity uuid.UUID, fresh []*operation.Record) error {
+	if err := d.thin(entity); err != nil {
+		return err
+	}
+	live, err := d.stillLive(fresh)
+	if err != nil || len(live) == 0 {
+		return err
+	}
+	return d.contest(entity, live)
 }
 
 // sort decides what a message of the operations stream is.
@@ -215,21 +221,25 @@ func (d *draft) inherit(r *operation.Record) (resolver.Inheritance, error) {
 }
 
 // stillLive rejects those whose parent was rejected or cancelled earlier in the same
-// commit, after they had inherited from it (rule R10).
+// commit, after they had inherited from it (rule R10), and those whose parent goes so.
 func (d *draft) stillLive(records []*operation.Record) ([]*operation.Record, error) {
-	kept := records[:0:0]
-	for _, r := range records {
-		f := d.bereft(r)
-		if f == nil {
-			kept = append(kept, r)
-			continue
+	for before := -1; before != len(records); {
+		before = len(records)
+		kept := records[:0:0]
+		for _, r := range records {
+			f := d.bereft(r)
+			if f == nil {
+				kept = append(kept, r)
+				continue
+			}
+			if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
+				return nil, err
+			}
+			d.refate(r, operation.Refused)
 		}
-		if err := d.reject(r, f.Reason, f.Message, nil); err != nil {
-			return nil, err
-		}
-		d.refate(r, operation.Refused)
+		records = kept
 	}
-	return kept, nil
+	return records, nil
 }
 
 // bereft returns why an operation may not go on if its parent was rejected or
