@@ -40,6 +40,23 @@ test: ## run the tests
 race: ## run the tests with the race detector
 	$(GO) test -race -timeout=40m $(PACKAGES)
 
+# Half of the injections of harm in storms from seed 1 on, half from seed 100001 on, side by
+# side: a process has one bubble at a time. Each fails if it has done too few, or missed a kind.
+INJECTIONS ?= 15000
+STORMS      = $(GO) test -count=1 -v -timeout=60m -run='^TestR16_Storms$$' ./consumer -args -storm.injections=$$(($(INJECTIONS) / 2))
+
+.PHONY: crashes
+crashes: ## do INJECTIONS (15000) of harm to workers in bubbles, and audit what is left
+	$(STORMS) -storm.seed=1 & first=$$!; $(STORMS) -storm.seed=100001; second=$$?; wait $$first && exit $$second
+
+# What a flake would be worth looking for in; tests of sheer volume are left out.
+BUBBLES := ./operation ./subjects ./resolver ./ecsstore ./internal/natstest ./consumer
+VOLUME  := ^(TestX1_|TestR16_Storms|TestR12_TenThousandWait)
+
+.PHONY: flakes
+flakes: ## run the tests in bubbles COUNT (6) times with the race detector
+	$(GO) test -race -count=$(COUNT) -timeout=0 -skip='$(VOLUME)' $(BUBBLES)
+
 .PHONY: cover
 cover: ## measure what the tests execute, of all packages together
 	$(GO) test -coverpkg=./... -coverprofile=cover.out $(PACKAGES)

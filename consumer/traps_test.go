@@ -68,14 +68,18 @@ type traps struct {
 
 	mu     sync.Mutex // guards what follows
 	armed  []trap
-	passed map[step]int
-	sprung map[step]int
-	harmed map[harm]int
+	sprung []sprung
 }
 
-func newTraps(w *world) *traps {
-	return &traps{w: w, passed: map[step]int{}, sprung: map[step]int{}, harmed: map[harm]int{}}
+// sprung tells of harm that was done.
+type sprung struct {
+	at   step
+	do   harm
+	who  string
+	when time.Duration // since the world began
 }
+
+func newTraps(w *world) *traps { return &traps{w: w} }
 
 // set arms a trap.
 func (t *traps) set(armed ...trap) {
@@ -84,11 +88,24 @@ func (t *traps) set(armed ...trap) {
 	t.armed = append(t.armed, armed...)
 }
 
-// pass counts a worker past a step and returns the trap it steps on, if any.
-func (t *traps) pass(at step) (trap, bool) {
+// fill arms more traps as long as fewer than so many are.
+func (t *traps) fill(most int, more ...trap) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.passed[at]++
+	t.armed = append(t.armed, more[:max(0, min(len(more), most-len(t.armed)))]...)
+}
+
+// clear takes all traps away.
+func (t *traps) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.armed = nil
+}
+
+// pass counts a worker past a step and returns the trap it steps on, if any.
+func (t *traps) pass(who string, at step) (trap, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for i := range t.armed {
 		if t.armed[i].at != at {
 			continue
@@ -98,8 +115,7 @@ func (t *traps) pass(at step) (trap, bool) {
 		}
 		found := t.armed[i]
 		t.armed = append(t.armed[:i:i], t.armed[i+1:]...)
-		t.sprung[at]++
-		t.harmed[found.do]++
+		t.sprung = append(t.sprung, sprung{at, found.do, who, time.Since(t.w.zero)})
 		return found, true
 	}
 	return trap{}, false
@@ -108,6 +124,7 @@ func (t *traps) pass(at step) (trap, bool) {
 // prey is a worker with traps in its way.
 type prey struct {
 	*crew
+	name    string
 	nc      *nats.Conn
 	line    *natstest.Line
 	traps   *traps
@@ -120,7 +137,7 @@ type prey struct {
 // start starts a worker with the traps in its way.
 func (t *traps) start(change ...func(*Config)) *prey {
 	t.w.t.Helper()
-	p := &prey{line: t.w.s.Line(), traps: t, started: make(chan struct{})}
+	p := &prey{name: fmt.Sprintf("w%d", len(t.w.crews)+1), line: t.w.s.Line(), traps: t, started: make(chan struct{})}
 	silent := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 	p.nc = t.w.s.Connect(t.w.t, p.line.Over(), silent)
 	p.line.Out("$JS.API.CONSUMER.CREATE."+t.w.space.OpsStream(), func() { p.pass(beforeRead) })
@@ -146,7 +163,7 @@ func (p *prey) pass(at step) bool {
 	if !p.alive() {
 		return false
 	}
-	found, ok := p.traps.pass(at)
+	found, ok := p.traps.pass(p.name, at)
 	if !ok {
 		return true
 	}
@@ -244,7 +261,7 @@ func (s *trapped) Commit(ctx context.Context, b *ecsstore.Batch) (ecsstore.Recei
 	if !s.prey.pass(afterResolve) {
 		return ecsstore.Receipt{}, errKilled
 	}
-	if found, ok := s.prey.traps.pass(afterRefused); ok {
+	if found, ok := s.prey.traps.pass(s.prey.name, afterRefused); ok {
 		return s.refused(fresh(ctx), b, found)
 	}
 	defer s.wire(b)()
@@ -279,14 +296,14 @@ func (s *trapped) wire(b *ecsstore.Batch) (remove func()) {
 		messages += b.Parts[i].Size()
 	}
 	var taps []*natstest.Tap
-	if found, ok := s.prey.traps.pass(midBatch); ok {
+	if found, ok := s.prey.traps.pass(s.prey.name, midBatch); ok {
 		nth := 2 + int(found.share*float64(messages-2))
 		taps = append(taps, line.Out(fmt.Sprintf("Nats-Batch-Sequence: %d\r\n", nth), func() { s.prey.suffer(found) }))
 	}
-	if found, ok := s.prey.traps.pass(beforeStored); ok {
+	if found, ok := s.prey.traps.pass(s.prey.name, beforeStored); ok {
 		taps = append(taps, line.Out("Nats-Batch-Commit: 1", func() { s.prey.suffer(found) }))
 	}
-	if found, ok := s.prey.traps.pass(afterStored); ok {
+	if found, ok := s.prey.traps.pass(s.prey.name, afterStored); ok {
 		taps = append(taps, line.In(`"batch":"`+b.ID, func() { s.prey.suffer(found) }))
 	}
 	return func() {
