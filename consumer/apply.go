@@ -20,6 +20,7 @@ func (e *engine) apply(ctx context.Context, out committed) {
 	e.cache.trim()
 	part := -1
 	for _, d := range out.round.drafts {
+		e.logDraft(ctx, d)
 		if d.base == nil {
 			part++
 		}
@@ -30,6 +31,9 @@ func (e *engine) apply(ctx context.Context, out committed) {
 		e.execute(ctx, d)
 	}
 	e.stats.commit(out)
+	if out.round.tales() {
+		e.launch(func() { e.tracing.tell(ctx, out.round, out.at) })
+	}
 }
 
 // applyDraft replaces what the draft has changed of its partition.
@@ -99,19 +103,29 @@ func (e *engine) execute(ctx context.Context, d *draft) {
 			continue
 		}
 		task := ecsstore.Task{Operation: r.Operation, Head: d.round.tx.Peek(r.Operation.Target), Attempt: r.Attempt}
-		e.launch(func() { e.runSlow(ctx, system, task, out) })
+		e.launch(func() { e.runSlow(ctx, system, task, slowRun{record: r, round: d.round, out: out}) })
 	}
 }
 
+// slowRun is one attempt of a slow system.
+type slowRun struct {
+	record *operation.Record
+	round  *round // that announced it
+	out    result
+}
+
 // runSlow runs one attempt of a slow system and hands its result to the engine.
-func (e *engine) runSlow(ctx context.Context, system ecsstore.SlowSystem, task ecsstore.Task, out result) {
+func (e *engine) runSlow(ctx context.Context, system ecsstore.SlowSystem, task ecsstore.Task, run slowRun) {
 	select {
 	case e.slots <- struct{}{}:
 	case <-ctx.Done():
 		return
 	}
 	defer func() { <-e.slots }()
-	out.patch, out.took, out.err = attempt(ctx, system, task, e.cfg.SlowTimeout)
+	out := run.out
+	traced, span := e.tracing.attempt(ctx, run.record, run.round.span)
+	out.patch, out.took, out.err = attempt(traced, system, task, e.cfg.SlowTimeout)
+	e.tracing.attempted(span, out.err)
 	if ctx.Err() != nil {
 		return // the worker is stopping: the next owner finds the operation executing
 	}

@@ -148,12 +148,17 @@ func (w *world) cancel(o operation.Operation) uuid.UUID {
 
 func (w *world) publish(subject string, body []byte) {
 	w.t.Helper()
-	ack, err := w.js.PublishMsg(w.t.Context(), &nats.Msg{Subject: subject, Data: body})
+	w.post(&nats.Msg{Subject: subject, Data: body})
+}
+
+func (w *world) post(msg *nats.Msg) {
+	w.t.Helper()
+	ack, err := w.js.PublishMsg(w.t.Context(), msg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if ack.Duplicate {
 		return
 	}
-	w.sent = append(w.sent, sent{sequence: ack.Sequence, subject: subject, body: body, partitions: w.parts})
+	w.sent = append(w.sent, sent{sequence: ack.Sequence, subject: msg.Subject, body: msg.Data, partitions: w.parts})
 }

@@ -55,7 +55,7 @@ func (d *draft) cancelRefused(it *item) error {
 		status = known.status
 	}
 	id := fmt.Sprintf("%s/%s/%d", it.cancel.ID, operation.CancelRefusedEvent, it.sequence)
-	return d.publish(operation.CancelRefusedEvent, id, it.sub.Target, it.traceParent, &operation.CancelDetail{
+	return d.publish(operation.CancelRefusedEvent, id, it.sub.Target, it.origin, &operation.CancelDetail{
 		Detail: operation.Detail{
 			OpID: it.cancel.OpID, Target: it.sub.Target, Worker: d.window.Owner,
 			Partition: d.p.id, Window: d.window.ID, Sequence: it.sequence,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -38,6 +39,7 @@ type Config struct {
 
 	Logger *slog.Logger
 	Meter  metric.MeterProvider // where figures go; nil: nowhere
+	Tracer trace.TracerProvider // where spans go; nil: nowhere
 }
 
 // DefaultConfig returns the documented defaults and a random name.

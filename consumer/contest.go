@@ -38,6 +38,7 @@ func (d *draft) contest(entity uuid.UUID, fresh []*operation.Record) error {
 	held := resolver.Held(c)
 	d.tally.resolved(decision, took, held)
 	d.window.Decisions = append(d.window.Decisions, decision)
+	d.noteVerdicts(&decision, all)
 	if decision.Conflict() {
 		if err := d.conflict(&decision, all, took); err != nil {
 			return err
@@ -107,7 +108,7 @@ func (d *draft) conflict(decision *operation.Decision, all map[uuid.UUID]*operat
 	}
 	detail.Window = d.window.ID
 	id := fmt.Sprintf("%s/%s/%s", d.window.ID, operation.ConflictEvent, decision.Entity)
-	return d.publish(operation.ConflictEvent, id, decision.Entity.String(), first.TraceParent, detail)
+	return d.publish(operation.ConflictEvent, id, decision.Entity.String(), originOf(first), detail)
 }
 
 // carryOut does what a decision says: the losers first, then the displaced holder,

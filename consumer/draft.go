@@ -39,6 +39,9 @@ type draft struct {
 	tookAlone bool                // an operation of it runs alone
 	lack      error               // why it cannot be planned before something is loaded
 	tally     tally
+	tales     map[uuid.UUID]*tale // of what is traced
+	lines     []line              // of what is logged
+	ran       stretch             // the attempt that is being settled, if it was made here
 }
 
 // ending is how an operation stands at the end of the window that took it.
@@ -234,15 +237,17 @@ func (d *draft) tookHere(id uuid.UUID) bool {
 // event adds an event about r to the commit.
 func (d *draft) event(kind operation.Kind, r *operation.Record, detail any) error {
 	id := fmt.Sprintf("%s/%s/%d", r.OpID, kind, r.Attempt)
-	return d.publish(kind, id, r.Operation.Target.String(), r.TraceParent, detail)
+	return d.publish(kind, id, r.Operation.Target.String(), originOf(r), detail)
 }
 
-func (d *draft) publish(kind operation.Kind, id, target, traceParent string, detail any) error {
-	body, err := operation.NewEvent(kind, id, d.p.id, target, d.round.now, traceParent, detail)
+func (d *draft) publish(kind operation.Kind, id, target string, from origin, detail any) error {
+	d.noteStep(kind, from, detail)
+	d.noteLine(kind, from, detail)
+	body, err := operation.NewEvent(kind, id, d.p.id, target, d.round.now, from.parent, detail)
 	if err != nil {
 		return fmt.Errorf("telling %s: %w", id, err)
 	}
-	d.part.Events = append(d.part.Events, ecsstore.Event{Kind: kind, Target: target, Body: body})
+	d.part.Events = append(d.part.Events, ecsstore.Event{Kind: kind, Target: target, Body: body, TraceState: from.state})
 	return nil
 }
 

@@ -22,11 +22,12 @@ const maxStaged = 4096
 // is one goroutine; what others do for it (claims, reads, commits, slow systems)
 // comes back through its channels.
 type engine struct {
-	cfg    *Config
-	store  Store
-	log    *slog.Logger
-	stats  *stats
-	health *health
+	cfg     *Config
+	store   Store
+	log     *slog.Logger
+	stats   *stats
+	health  *health
+	tracing *tracing
 
 	items    chan item
 	claims   chan *claimed
@@ -65,6 +66,7 @@ type drop struct {
 type committed struct {
 	round   *round
 	receipt ecsstore.Receipt
+	at      time.Time
 	took    time.Duration
 	err     error
 }
@@ -245,7 +247,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		return
 	}
 	r := &round{
-		cfg: e.cfg, limit: e.limit, now: now.UTC(), tx: ecsstore.NewTxn(e.cache.get),
+		cfg: e.cfg, traced: e.tracing != nil, verbose: e.log.Enabled(ctx, slog.LevelDebug), limit: e.limit, now: now.UTC(), tx: ecsstore.NewTxn(e.cache.get),
 		found: e.found, wanted: map[operation.Ref]bool{}, busy: &e.busy,
 	}
 	before := e.busy
@@ -317,8 +319,11 @@ func (e *engine) commit(ctx context.Context, r *round) {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		began := time.Now()
+		ctx, r.span = e.tracing.resolve(ctx, r)
 		receipt, err := e.store.Commit(ctx, &r.batch)
-		e.stored <- committed{round: r, receipt: receipt, took: time.Since(began), err: err}
+		now := time.Now()
+		e.tracing.resolved(r.span, now, err)
+		e.stored <- committed{round: r, receipt: receipt, at: now, took: now.Sub(began), err: err}
 	})
 }
 

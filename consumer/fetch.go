@@ -8,17 +8,19 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hierarchy-events/hierarchy/internal/traceheader"
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
 // fetcher reads partitions of the operations stream.
 type fetcher struct {
-	input  Input
-	space  subjects.Space
-	custom func(operation.Type) bool
-	log    *slog.Logger
-	out    chan<- item // owned by the engine
+	input   Input
+	space   subjects.Space
+	custom  func(operation.Type) bool
+	log     *slog.Logger
+	out     chan<- item // owned by the engine
+	tracing *tracing
 }
 
 // fetchPause is how long a partition is left alone that could not be read.
@@ -48,19 +50,12 @@ func (f *fetcher) fetch(ctx context.Context, c *claimed) {
 	}
 }
 
-// The longest trace headers that are passed on, in bytes; W3C Trace Context.
-const (
-	maxTraceParent = 55
-	maxTraceState  = 512
-)
-
 func (f *fetcher) item(c *claimed, msg jetstream.Msg) item {
 	it := item{claim: c, subject: msg.Subject(), raw: slices.Clone(msg.Data())}
 	if meta, err := msg.Metadata(); err == nil {
 		it.sequence, it.received = meta.Sequence.Stream, meta.Timestamp.UTC()
 	}
-	it.traceParent = header(msg.Headers(), "traceparent", maxTraceParent)
-	it.traceState = header(msg.Headers(), "tracestate", maxTraceState)
+	it.origin.parent, it.origin.state = traceheader.Extract(msg.Headers())
 	sub, err := f.space.ParseSubmission(msg.Subject())
 	if err != nil {
 		it.invalid = &operation.InvalidError{Field: "subject", Message: err.Error()}
@@ -68,5 +63,6 @@ func (f *fetcher) item(c *claimed, msg jetstream.Msg) item {
 	}
 	it.sub = sub
 	it.decode(f.custom)
+	f.tracing.received(&it, time.Now())
 	return it
 }

@@ -2,11 +2,9 @@ package consumer
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/resolver"
@@ -16,16 +14,15 @@ import (
 // item is one message of the operations stream, read and decoded. One of op,
 // cancel and invalid is set.
 type item struct {
-	claim       *claimed // the claim under which it was read
-	sequence    uint64
-	received    time.Time // by the broker
-	staged      time.Time // by this worker
-	sub         subjects.Submission
-	subject     string
-	raw         []byte
-	digest      string
-	traceParent string
-	traceState  string
+	claim    *claimed // the claim under which it was read
+	sequence uint64
+	received time.Time // by the broker
+	staged   time.Time // by this worker
+	sub      subjects.Submission
+	subject  string
+	raw      []byte
+	digest   string
+	origin   origin
 
 	op      *operation.Operation
 	cancel  *operation.Cancel
@@ -79,18 +76,19 @@ func (it *item) record(skew time.Duration) *operation.Record {
 	return &operation.Record{
 		OpID: it.op.ID, Status: operation.Pending, Operation: it.op, Sequence: it.sequence,
 		ReceivedAt: it.received, CreatedAt: resolver.Clamp(it.op.CreatedAt, it.received, skew),
-		Digest: it.digest, TraceParent: it.traceParent, TraceState: it.traceState,
+		Digest: it.digest, TraceParent: it.origin.parent, TraceState: it.origin.state,
 		EffectivePriority: it.op.Priority, Depth: 1,
 	}
 }
 
-// header returns a header whose name may be spelled in any case; "" if there is none
-// or it is longer than limit.
-func header(h nats.Header, name string, limit int) string {
-	for key, values := range h {
-		if strings.EqualFold(key, name) && len(values) > 0 && len(values[0]) <= limit {
-			return values[0]
-		}
+// messageID returns the id of the operation or the cancellation, "" if there is none
+// that could be read.
+func (it *item) messageID() string {
+	switch id := it.id(); {
+	case it.cancel != nil:
+		return it.cancel.ID.String()
+	case id != uuid.Nil:
+		return id.String()
 	}
 	return ""
 }

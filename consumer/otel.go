@@ -26,6 +26,31 @@ const (
 	keyPartition = attribute.Key("partition")
 )
 
+// Attribute keys of spans, beside those of the OpenTelemetry conventions.
+const (
+	keyOpType       = attribute.Key("hierarchy.operation.type")
+	keyOpPriority   = attribute.Key("hierarchy.operation.priority")
+	keyEffective    = attribute.Key("hierarchy.operation.effective_priority")
+	keyStatus       = attribute.Key("hierarchy.operation.status") // when the commit was stored
+	keyAttempt      = attribute.Key("hierarchy.operation.attempt")
+	keyRetry        = attribute.Key("hierarchy.operation.retry")
+	keySequence     = attribute.Key("hierarchy.operation.sequence")
+	keyBackoff      = attribute.Key("hierarchy.retry.backoff_ms")
+	keyVerdict      = attribute.Key("hierarchy.verdict")
+	keySeparator    = attribute.Key("hierarchy.separator")
+	keyRejection    = attribute.Key("hierarchy.reason")
+	keyWinner       = attribute.Key("hierarchy.winner.id")
+	keyCancellation = attribute.Key("hierarchy.cancel.id")
+	keyEntity       = attribute.Key("hierarchy.entity.id")
+	keyWindow       = attribute.Key("hierarchy.window.id")
+	keyCause        = attribute.Key("hierarchy.window.cause")
+	keyOperations   = attribute.Key("hierarchy.window.operations")
+	keyConflicts    = attribute.Key("hierarchy.window.conflicts")
+	keyWindows      = attribute.Key("hierarchy.round.windows")
+	keyCommit       = attribute.Key("hierarchy.commit.id")
+	keyRole         = attribute.Key("hierarchy.link") // what a link refers to: window, winner or round
+)
+
 // Why a commit was not stored, or may not have been.
 const (
 	refusedCommit  = "refused"   // another commit was first

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/internal/traceheader"
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
@@ -44,7 +45,9 @@ func Remote(nc *nats.Conn, subject string) ecsstore.SlowSystem {
 		if err != nil {
 			return ecsstore.Patch{}, fmt.Errorf("asking %s: %w", subject, err)
 		}
-		msg, err := nc.RequestWithContext(ctx, subject, body)
+		request := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{}}
+		traceheader.Inject(ctx, request.Header)
+		msg, err := nc.RequestMsgWithContext(ctx, request)
 		if errors.Is(err, nats.ErrNoResponders) {
 			return ecsstore.Patch{}, operation.Retryable(operation.SystemFailed, "nobody answers on %s", subject)
 		}

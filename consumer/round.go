@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -23,6 +24,10 @@ type round struct {
 	wanted map[operation.Ref]bool           // parents that have to be
 	busy   *aloneSlot
 	batch  ecsstore.Batch
+	traced bool       // somebody wants traces
+	span   trace.Span // of the round; one that does nothing if none is told
+
+	verbose bool // somebody reads of every window and event
 }
 
 // aloneSlot is the one place in which an operation runs alone in this worker: one

@@ -125,6 +125,10 @@ func (d *draft) execute(r *operation.Record, system ecsstore.System, took *time.
 	result, err := d.round.tx.Execute(system, ecsstore.Execution{
 		Operation: r.Operation, Effective: r.EffectivePriority, Depth: r.Depth, Time: d.round.now,
 	})
+	if took == nil && d.round.traced {
+		d.ran = stretch{began, time.Now()}
+		defer func() { d.ran = stretch{} }()
+	}
 	if err != nil {
 		return d.failed(r, err)
 	}

@@ -99,6 +99,7 @@ func (d *draft) sort(it *item, c *contenders) error {
 	}
 	d.part.Fence.Counts.Submitted++
 	d.tally.submitted[it.priority()]++
+	d.noteArrival(id, it)
 	if it.invalid != nil {
 		return d.invalid(it)
 	}
@@ -159,7 +160,7 @@ func (d *draft) invalid(it *item) error {
 	d.part.Fence.Counts.Rejected++
 	priority := it.priority()
 	d.tally.invalid(priority, it.received)
-	return d.publish(operation.RejectedEvent, fmt.Sprintf("%s/%s/0", id, operation.RejectedEvent), it.sub.Target, it.traceParent,
+	return d.publish(operation.RejectedEvent, fmt.Sprintf("%s/%s/0", id, operation.RejectedEvent), it.sub.Target, it.origin,
 		&operation.RejectedDetail{
 			Detail: operation.Detail{
 				OpID: id, Target: it.sub.Target, Priority: priority, EffectivePriority: priority,

@@ -158,7 +158,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 
 func (w *Worker) engine(store Store, launch func(func())) *engine {
 	return &engine{
-		cfg: &w.cfg, store: store, log: w.cfg.Logger, stats: w.stats, health: &w.health, launch: launch,
+		cfg: &w.cfg, tracing: newTracing(&w.cfg), store: store, log: w.cfg.Logger, stats: w.stats, health: &w.health, launch: launch,
 		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
 		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
 		advances: make(chan map[int]uint64), looks: make(chan chan<- map[int]Standing),
@@ -167,7 +167,7 @@ func (w *Worker) engine(store Store, launch func(func())) *engine {
 }
 
 func (w *Worker) fetcher(input Input, e *engine) *fetcher {
-	return &fetcher{input: input, space: w.cfg.Space, custom: w.cfg.custom, log: w.cfg.Logger, out: e.items}
+	return &fetcher{input: input, space: w.cfg.Space, custom: w.cfg.custom, log: w.cfg.Logger, out: e.items, tracing: e.tracing}
 }
 
 // release lets go of every partition the engine still owns.

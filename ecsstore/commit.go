@@ -44,9 +44,10 @@ type Part struct {
 
 // Event is an event and where it goes.
 type Event struct {
-	Kind   operation.Kind
-	Target string // the entity's token in the subject
-	Body   operation.Event
+	Kind       operation.Kind
+	Target     string // the entity's token in the subject
+	Body       operation.Event
+	TraceState string // that goes with the body's trace parent
 }
 
 // DeadLetter is a message of the operations stream that no operation could be made
@@ -85,7 +86,9 @@ func (s *JetStream) Commit(ctx context.Context, b *Batch) (Receipt, error) {
 	if err := enc.batch(b); err != nil {
 		return Receipt{}, fmt.Errorf("encoding commit %s: %w", b.ID, err)
 	}
+	ctx, span := startCommit(ctx, b, s.space.StoreStream(), len(enc.out))
 	first, err := s.publish(ctx, b.ID, enc.out)
+	endCommit(span, first, err)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("commit %s: %w", b.ID, err)
 	}
@@ -169,6 +172,7 @@ func (e *encoder) part(p *Part, batchID string) error {
 			return err
 		}
 		e.last().set(headerTTL, e.retention)
+		e.last().traced(ev)
 		digestMessage(digest, e.last())
 	}
 	for i := range p.Dead {

@@ -39,7 +39,7 @@ func (a *app) cancel(cmd *cobra.Command, op, target, reason string) error {
 		return err
 	}
 	defer l.Close()
-	ctx, cancel := a.bounded(cmd.Context())
+	ctx, cancel := a.bounded(inherited(cmd.Context()))
 	defer cancel()
 	answer, err := l.client.Cancel(ctx, operation.EntityID(target), client.OperationID(op), reason)
 	if err != nil {

@@ -133,7 +133,7 @@ func (a *app) run(ctx context.Context, cfg runConfig, flags *pflag.FlagSet) erro
 		return err
 	}
 	defer cfg.web.Close()
-	cfg.worker.Meter = sdk.meters
+	cfg.worker.Meter, cfg.worker.Tracer = sdk.meters, sdk.tracers
 	if a.global.named() {
 		return a.runThere(ctx, cfg)
 	}
@@ -238,14 +238,16 @@ func (a *app) work(ctx context.Context, nc *nats.Conn, cfg runConfig) error {
 	return group.Wait()
 }
 
-// logger logs to the error output: coloured on a terminal, as plain text elsewhere.
+// logger logs to the error output: text on a terminal, JSON elsewhere.
 func (a *app) logger() *slog.Logger {
 	level := slog.LevelInfo
 	if a.global.verbose {
 		level = slog.LevelDebug
 	}
-	if terminal(a.err) && os.Getenv("NO_COLOR") == "" {
-		return slog.New(tint.NewTextHandler(a.err, &tint.Options{Level: level, TimeFormat: "15:04:05.000"}))
+	if !terminal(a.err) {
+		return slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(tint.NewTextHandler(a.err, &tint.Options{
+		Level: level, TimeFormat: "15:04:05.000", NoColor: os.Getenv("NO_COLOR") != "",
+	}))
 }

@@ -203,7 +203,7 @@ func (a *app) submit(cmd *cobra.Command, f *submitFlags) error {
 		return err
 	}
 	defer l.Close()
-	ctx, cancel := a.bounded(cmd.Context())
+	ctx, cancel := a.bounded(inherited(cmd.Context()))
 	defer cancel()
 	if !f.wait {
 		receipt, err := l.client.Submit(ctx, op)

@@ -67,9 +67,9 @@ func (a *app) submitFile(cmd *cobra.Command, f *submitFlags) error {
 	s := &sender{a: a, c: l.client, ops: ops, progress: a.bar("outcomes", len(ops))}
 	began := time.Now()
 	if f.contend == "" {
-		s.inOrder(cmd.Context())
+		s.inOrder(inherited(cmd.Context()))
 	} else {
-		s.contending(cmd.Context(), f.contend == contendPace)
+		s.contending(inherited(cmd.Context()), f.contend == contendPace)
 	}
 	_ = s.progress.Finish()
 	return s.summary(time.Since(began))

@@ -20,6 +20,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // telemetry is the OpenTelemetry SDK of a worker's process. The environment says
@@ -28,6 +29,7 @@ type telemetry struct {
 	metrics prometheus.Gatherer // everything, for /metrics
 	process prometheus.Gatherer // what the system says of this process
 	meters  *sdkmetric.MeterProvider
+	tracers trace.TracerProvider // nil where nobody asked for traces
 	ends    []func(context.Context) error
 }
 
@@ -43,7 +45,7 @@ func startTelemetry(ctx context.Context, worker string, log *slog.Logger) (*tele
 		return nil, fmt.Errorf("describing the process to OpenTelemetry: %w", err)
 	}
 	t := &telemetry{}
-	if err := t.startMeters(ctx, about); err != nil {
+	if err := errors.Join(t.startMeters(ctx, about), t.startTracers(ctx, about)); err != nil {
 		return nil, errors.Join(err, t.Close(ctx))
 	}
 	return t, nil

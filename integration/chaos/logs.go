@@ -23,12 +23,12 @@ type Said struct {
 // phrases are what the lines of a log are known by.
 func (s *Said) phrases() map[string]*int {
 	return map[string]*int{
-		`msg="worker starts"`:                                  &s.Starts,
-		`msg="claimed a partition"`:                            &s.Claims,
-		`msg="commit refused"`:                                 &s.Refused,
+		`"msg":"worker starts"`:                                &s.Starts,
+		`"msg":"claimed a partition"`:                          &s.Claims,
+		`"msg":"commit refused"`:                               &s.Refused,
 		"another worker owns the partition":                    &s.Fenced,
 		"the broker did not say whether the commit was stored": &s.Unknown,
-		"halted=true":                                          &s.Halted,
+		`"halted":true`:                                        &s.Halted,
 		"panic: ":                                              &s.Panics,
 	}
 }

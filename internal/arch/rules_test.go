@@ -15,7 +15,7 @@ const module = "github.com/hierarchy-events/hierarchy"
 // floors lists the packages of each floor from the ground up. A package imports
 // only packages on floors below its own; its tests may also import its neighbours.
 var floors = [][]string{
-	{"operation", "internal/natstest"},
+	{"operation", "internal/natstest", "internal/traceheader"},
 	{"subjects"},
 	{"resolver", "ecsstore", "audit"},
 	{"consumer", "client", "observer", "ecsstore/storetest"},
