@@ -245,6 +245,20 @@ func TestWhatIsNotSampledIsNotTold(t *testing.T) {
 	})
 }
 
+// TestWithoutTracesNothingIsAllocated calls what is called of each operation.
+func TestWithoutTracesNothingIsAllocated(t *testing.T) {
+	var none *tracing
+	d, it, detail := &draft{round: &round{}}, &item{}, &operation.StartedDetail{}
+	now := time.Now()
+	if n := testing.AllocsPerRun(100, func() {
+		none.received(it, now)
+		d.noteArrival(uuid.Nil, it)
+		d.noteStep(operation.StartedEvent, it.origin, detail)
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestEventsCarryTheTraceOfTheirOperation looks at the events as a subscriber does.
 func TestEventsCarryTheTraceOfTheirOperation(t *testing.T) {
 	bubble(t, func(w *world) {

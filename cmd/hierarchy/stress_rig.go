@@ -29,6 +29,7 @@ type rig struct {
 	workers []*consumer.Worker
 	running errgroup.Group // the workers
 	cancel  context.CancelFunc
+	flush   func() error // sends the traces of the workers, if there are any
 }
 
 // newRig returns a rig with the workers of the configuration at work.
@@ -37,7 +38,7 @@ func (a *app) newRig(ctx context.Context, cfg *stressConfig) (*rig, error) {
 	if err != nil {
 		return nil, &exit{code: exitUsage, err: err}
 	}
-	r := &rig{app: a, space: space, cancel: func() {}}
+	r := &rig{app: a, space: space, cancel: func() {}, flush: func() error { return nil }}
 	if !a.global.named() {
 		err = r.embed(ctx, cfg)
 	}
@@ -75,10 +76,20 @@ func (r *rig) embed(ctx context.Context, cfg *stressConfig) error {
 // work starts the workers, which stop when the rig is closed and not before: an
 // interrupted run is still to be counted.
 func (r *rig) work(ctx context.Context, cfg *stressConfig) error {
+	about, err := aboutProcess(ctx, "stress")
+	if err != nil {
+		return err
+	}
+	traces := &telemetry{}
+	if err := traces.startTracers(ctx, about); err != nil {
+		return err
+	}
+	r.flush = func() error { return traces.Close(ctx) }
 	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for range cfg.workers {
 		settings := consumer.DefaultConfig()
 		settings.Space, settings.Window, settings.Logger = r.space, cfg.window, r.app.logger()
+		settings.Tracer = traces.tracers
 		js, err := r.open("worker/" + settings.Name)
 		if err != nil {
 			return err
@@ -118,7 +129,7 @@ func (r *rig) dial(role string) (*nats.Conn, natscontext.Settings, error) {
 // Close ends what was started and removes what was made.
 func (r *rig) Close() error {
 	r.cancel()
-	err := r.running.Wait()
+	err := errors.Join(r.running.Wait(), r.flush())
 	for _, nc := range r.conns {
 		nc.Close()
 	}

@@ -22,26 +22,26 @@ import (
 )
 
 // stressed runs one command line to its end, or until ctx is done.
-func stressed(ctx context.Context, t *testing.T, args ...string) (code int, out string) {
-	t.Helper()
+func stressed(ctx context.Context, tb testing.TB, args ...string) (code int, out string) {
+	tb.Helper()
 	var stdout bytes.Buffer
-	a := &app{in: strings.NewReader(""), out: &stdout, err: t.Output()}
+	a := &app{in: strings.NewReader(""), out: &stdout, err: tb.Output()}
 	root := newRoot(a)
 	root.SetArgs(args)
 	code = a.report(root.ExecuteContext(ctx))
 	return code, stdout.String()
 }
 
-func decodeReport(t *testing.T, out string) stressReport {
-	t.Helper()
+func decodeReport(tb testing.TB, out string) stressReport {
+	tb.Helper()
 	var r stressReport
 	decoder := json.NewDecoder(strings.NewReader(out))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
-		t.Fatalf("%v in:\n%s", err, out)
+		tb.Fatalf("%v in:\n%s", err, out)
 	}
 	if decoder.More() {
-		t.Fatalf("more than one document in:\n%s", out)
+		tb.Fatalf("more than one document in:\n%s", out)
 	}
 	return r
 }

@@ -38,17 +38,26 @@ func startTelemetry(ctx context.Context, worker string, log *slog.Logger) (*tele
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		log.WarnContext(ctx, "telemetry", slog.Any("error", err))
 	}))
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
-		semconv.ServiceName("hierarchy"), semconv.ServiceInstanceID(worker), semconv.ServiceVersion(version()),
-	), resource.WithFromEnv())
+	about, err := aboutProcess(ctx, worker)
 	if err != nil {
-		return nil, fmt.Errorf("describing the process to OpenTelemetry: %w", err)
+		return nil, err
 	}
 	t := &telemetry{}
 	if err := errors.Join(t.startMeters(ctx, about), t.startTracers(ctx, about)); err != nil {
 		return nil, errors.Join(err, t.Close(ctx))
 	}
 	return t, nil
+}
+
+// aboutProcess says who the process is, unless the environment says otherwise.
+func aboutProcess(ctx context.Context, worker string) (*resource.Resource, error) {
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
+		semconv.ServiceName("hierarchy"), semconv.ServiceInstanceID(worker), semconv.ServiceVersion(version()),
+	), resource.WithFromEnv())
+	if err != nil {
+		return nil, fmt.Errorf("describing the process to OpenTelemetry: %w", err)
+	}
+	return about, nil
 }
 
 // version is that of the module, as far as the build knows it.
