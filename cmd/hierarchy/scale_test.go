@@ -204,7 +204,7 @@ func TestR23_ScaleWithThreeWorkers(t *testing.T) {
 	if n := stop(); n < 50 {
 		t.Errorf("%d operations were submitted by the client: that was no load", n)
 	}
-	f.rest(500)
+	f.rest(300)
 	if g := f.scale(8).Generation; g != 2 {
 		t.Errorf("this is generation %d, want 2", g)
 	}
