@@ -58,11 +58,14 @@ func (p *plant) client(nc *nats.Conn) *Client {
 	return c
 }
 
-// hire starts a worker that ends with the test.
-func (p *plant) hire() {
+// hire starts a worker that ends with the test; change may alter its settings.
+func (p *plant) hire(change ...func(*consumer.Config)) {
 	p.t.Helper()
 	cfg := consumer.DefaultConfig()
 	cfg.Logger = slog.New(slog.NewTextHandler(p.t.Output(), nil))
+	for _, c := range change {
+		c(&cfg)
+	}
 	worker, err := consumer.New(p.broker.Connect(p.t, nats.UserInfo("admin", "admin")), cfg)
 	if err != nil {
 		p.t.Fatal(err)

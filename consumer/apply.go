@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -124,7 +125,7 @@ func (e *engine) runSlow(ctx context.Context, system ecsstore.SlowSystem, task e
 	defer func() { <-e.slots }()
 	out := run.out
 	traced, span := e.tracing.attempt(ctx, run.record, run.round.span)
-	out.patch, out.took, out.err = attempt(traced, system, task, e.cfg.SlowTimeout)
+	out.patch, out.took, out.err = attempt(traced, system, task, e.cfg.timeout(system))
 	e.tracing.attempted(span, out.err)
 	if ctx.Err() != nil {
 		return // the worker is stopping: the next owner finds the operation executing
@@ -147,8 +148,14 @@ func attempt(ctx context.Context, system ecsstore.SlowSystem, task ecsstore.Task
 		took = time.Since(began)
 	}()
 	patch, err = system.Run(ctx, task)
-	if err != nil && ctx.Err() != nil {
+	if failure := (*operation.Failure)(nil); err == nil || errors.As(err, &failure) {
+		return patch, took, err
+	}
+	switch {
+	case ctx.Err() != nil:
 		err = operation.Retryable(operation.Timeout, "the system of %s took more than %v", task.Operation.Type, timeout)
+	case errors.Is(err, context.DeadlineExceeded): // one that the system set itself
+		err = operation.Retryable(operation.Timeout, "%v", err)
 	}
 	return patch, took, err
 }

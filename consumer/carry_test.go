@@ -31,7 +31,10 @@ func TestR5_AHundredAreCarried(t *testing.T) {
 		}
 		s := c.Stats().Partitions[0]
 		if age := time.Since(s.Oldest).Round(time.Second); age != 10*time.Second || s.MostLosses != 1 {
-			t.Errorf("the oldest has waited %v, most losses %d; want 10s and 1", age, s.MostLosses)
+			t.Errorf("the oldest is %v old, most losses %d; want 10s and 1", age, s.MostLosses)
+		}
+		if later := s.Since.Sub(s.Oldest).Round(10 * time.Millisecond); later != 20*time.Millisecond {
+			t.Errorf("the oldest that waits came %v after the holder, want 20ms", later)
 		}
 		w.submit(carry(modify(valve, operation.High, "3")))
 		after(10 * time.Second)

@@ -31,7 +31,7 @@ type Config struct {
 	Limits          resolver.Limits
 
 	MaxConcurrent       int           // slow systems running at a time
-	SlowTimeout         time.Duration // of one attempt of a slow system
+	SlowTimeout         time.Duration // of one attempt of a slow system that has none of its own
 	IndependentChildren bool          // children do not need a live parent (rule R10 off)
 
 	Systems map[operation.Type]ecsstore.System     // pure systems beside the built-in ones
@@ -69,12 +69,23 @@ func (c *Config) check() error {
 	case c.MaxConcurrent < 1 || c.SlowTimeout <= 0:
 		return fmt.Errorf("max concurrent is %d and slow timeout %v: want both positive", c.MaxConcurrent, c.SlowTimeout)
 	}
-	for name := range c.Slow {
+	for name, system := range c.Slow {
 		if _, both := c.Systems[name]; both {
 			return fmt.Errorf("operation type %s has both a pure and a slow system", name)
 		}
+		if timeout := c.timeout(system); timeout <= 0 {
+			return fmt.Errorf("the system of %s has a time-out of %v: want a positive one", name, timeout)
+		}
 	}
 	return nil
+}
+
+// timeout returns how long an attempt of a slow system may take.
+func (c *Config) timeout(s ecsstore.SlowSystem) time.Duration {
+	if own, ok := s.(ecsstore.TimedSystem); ok {
+		return own.Timeout()
+	}
+	return c.SlowTimeout
 }
 
 // slow reports whether the operations of a type are executed outside the commit.

@@ -18,6 +18,9 @@ import (
 // partitions together; the rest stays with the broker (rule R24).
 const maxStaged = 4096
 
+// maxQueued is how many operations that were read wait for the engine beside those.
+const maxQueued = 512
+
 // engine owns the partitions of a worker and does all the deciding. Its run method
 // is one goroutine; what others do for it (claims, reads, commits, slow systems)
 // comes back through its channels.

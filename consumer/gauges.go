@@ -19,7 +19,7 @@ const (
 type gauges struct {
 	partitions, owned, halted metric.Int64ObservableGauge
 	lag, live, losses, ready  metric.Int64ObservableGauge
-	age, fill                 metric.Float64ObservableGauge
+	age, wait, fill           metric.Float64ObservableGauge
 }
 
 // observe has the worker's gauges read until the returned function is called.
@@ -34,6 +34,7 @@ func (w *Worker) observe() (stop func(), err error) {
 		halted:     m.gauge("hierarchy.partitions.halted", "partitions that this worker has halted: their streams contradict each other"),
 		lag:        m.gauge("hierarchy.partition.lag", "operations stored and not yet decided"),
 		age:        m.measure("hierarchy.partition.oldest_age", "s", "age of the oldest operation that has not ended"),
+		wait:       m.measure("hierarchy.operations.longest_wait", "s", "how long the oldest operation that is not executing has waited"),
 		live:       m.gauge("hierarchy.operations.live", "operations that outlive their window: waiting or executing"),
 		losses:     m.gauge("hierarchy.operations.losses", "most windows that a live operation has lost in a row"),
 		fill:       m.measure("hierarchy.queue.fill", "1", "part of the operations stream's bound that is used"),
@@ -53,7 +54,7 @@ func (w *Worker) observe() (stop func(), err error) {
 		return nil
 	}
 	registered, err := m.meter.RegisterCallback(read,
-		g.partitions, g.owned, g.halted, g.lag, g.age, g.live, g.losses, g.fill, g.ready)
+		g.partitions, g.owned, g.halted, g.lag, g.age, g.wait, g.live, g.losses, g.fill, g.ready)
 	if err != nil {
 		return nil, fmt.Errorf("registering gauges: %w", err)
 	}
@@ -62,6 +63,7 @@ func (w *Worker) observe() (stop func(), err error) {
 
 func (g *gauges) read(o metric.Observer, s Stats, now time.Time) {
 	var owned, halted, waiting, executing, losses int
+	var wait time.Duration
 	for id, p := range s.Partitions {
 		if p.Halted != "" {
 			halted++
@@ -70,25 +72,26 @@ func (g *gauges) read(o metric.Observer, s Stats, now time.Time) {
 		owned++
 		waiting += p.Waiting
 		executing += p.Executing
-		losses = max(losses, p.MostLosses)
+		losses, wait = max(losses, p.MostLosses), max(wait, since(p.Since, now))
 		of := metric.WithAttributes(keyPartition.Int(id))
 		o.ObserveInt64(g.lag, int64(p.Lag), of)
-		o.ObserveFloat64(g.age, p.age(now).Seconds(), of)
+		o.ObserveFloat64(g.age, since(p.Oldest, now).Seconds(), of)
 	}
 	o.ObserveInt64(g.owned, int64(owned))
 	o.ObserveInt64(g.halted, int64(halted))
 	o.ObserveInt64(g.live, int64(waiting), metric.WithAttributes(keyState.String("waiting")))
 	o.ObserveInt64(g.live, int64(executing), metric.WithAttributes(keyState.String("executing")))
 	o.ObserveInt64(g.losses, int64(losses))
+	o.ObserveFloat64(g.wait, wait.Seconds())
 	o.ObserveFloat64(g.fill, s.Fill)
 }
 
-// age returns how long the oldest operation has been there.
-func (s Standing) age(now time.Time) time.Duration {
-	if s.Oldest.IsZero() {
+// since returns how long ago an operation was received that is there at all.
+func since(received, now time.Time) time.Duration {
+	if received.IsZero() {
 		return 0
 	}
-	return max(now.Sub(s.Oldest), 0)
+	return max(now.Sub(received), 0)
 }
 
 func oneIf(ok bool) int64 {

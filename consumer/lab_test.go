@@ -17,6 +17,7 @@ import (
 const (
 	move    operation.Type = "move"    // slow; params are a script
 	measure operation.Type = "measure" // pure; params are a script
+	ask     operation.Type = "ask"     // executed by whoever answers on askSubject
 )
 
 // script says what the attempts of an operation do. Durations are in the form of
@@ -27,6 +28,7 @@ type script struct {
 	Until     time.Time       `json:"until,omitzero"`      // attempts before that fail, if pure
 	Permanent bool            `json:"permanent,omitempty"` // failures are
 	Panic     bool            `json:"panic,omitempty"`     // instead of failing
+	Late      bool            `json:"late,omitempty"`      // failures are those of a deadline
 	Kill      bool            `json:"kill,omitempty"`      // each attempt takes the worker down
 	Set       json.RawMessage `json:"set,omitempty"`       // the field counter
 	Version   bool            `json:"version,omitempty"`
@@ -136,6 +138,9 @@ func (l *lab) move(ctx context.Context, task ecsstore.Task) (ecsstore.Patch, err
 func (s script) failure() error {
 	if s.Panic {
 		panic("as scripted")
+	}
+	if s.Late {
+		return fmt.Errorf("asking the bank: %w", context.DeadlineExceeded)
 	}
 	if s.Permanent {
 		return operation.Refuse(operation.SystemFailed, "as scripted")

@@ -37,6 +37,7 @@ type details struct {
 	CancelID   uuid.UUID             `json:"cancel_id"`
 	Status     operation.Status      `json:"status"`
 	Contenders []operation.Contender `json:"contenders"`
+	Changes    []operation.Change    `json:"changes"`
 }
 
 func (w *world) decode(msg jetstream.Msg) told {

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"regexp"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/internal/traceheader"
@@ -35,7 +38,9 @@ type RemoteReply struct {
 // Remote is a slow system in any language: each attempt is a request to a NATS
 // subject, answered with a [RemoteReply]. Several responders may share the subject
 // in a queue group. Nobody there, no answer in time and an answer that cannot be
-// read are failed attempts, and are retried.
+// read are failed attempts, and are retried; so is the error of a service that is
+// made with NATS's micro package. An answer that asks for what cannot be changed
+// is a permanent failure, as with any [ecsstore.Patch].
 func Remote(nc *nats.Conn, subject string) ecsstore.SlowSystem {
 	return ecsstore.SlowFunc(func(ctx context.Context, task ecsstore.Task) (ecsstore.Patch, error) {
 		body, err := json.Marshal(RemoteRequest{
@@ -54,23 +59,43 @@ func Remote(nc *nats.Conn, subject string) ecsstore.SlowSystem {
 		if err != nil {
 			return ecsstore.Patch{}, fmt.Errorf("asking %s: %w", subject, err)
 		}
+		if text := msg.Header.Get(micro.ErrorHeader); text != "" {
+			return ecsstore.Patch{}, operation.Retryable(operation.SystemFailed,
+				"the service on %s answers %s: %s", subject, msg.Header.Get(micro.ErrorCodeHeader), text)
+		}
 		return readReply(subject, msg.Data)
 	})
 }
 
+// word is what a reason looks like: figures are counted by it.
+var word = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
 func readReply(subject string, data []byte) (ecsstore.Patch, error) {
+	malformed := func(what any) (ecsstore.Patch, error) {
+		return ecsstore.Patch{}, operation.Retryable(operation.SystemFailed, "the answer on %s is malformed: %v", subject, what)
+	}
+	if start := bytes.TrimSpace(data); !bytes.HasPrefix(start, []byte("{")) {
+		return malformed(fmt.Sprintf("%.80q is no JSON object", start))
+	}
 	var reply RemoteReply
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&reply); err != nil {
-		return ecsstore.Patch{}, operation.Retryable(operation.SystemFailed, "the answer on %s is malformed: %v", subject, err)
+		return malformed(err)
 	}
-	if reply.Error == "" {
-		return reply.Patch, nil
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return malformed("something follows the JSON object")
 	}
 	reason := reply.Reason
-	if reason == "" {
+	switch {
+	case reply.Error == "" && (reason != "" || reply.Permanent):
+		return malformed("a reason or permanent without an error")
+	case reply.Error == "":
+		return reply.Patch, nil
+	case reason == "":
 		reason = operation.SystemFailed
+	case !word.MatchString(string(reason)):
+		return malformed(fmt.Sprintf("reason %.80q is no word in lower case", string(reason)))
 	}
 	return ecsstore.Patch{}, &operation.Failure{Reason: reason, Message: reply.Error, Permanent: reply.Permanent}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
@@ -27,6 +28,7 @@ import (
 //	wait 100ms                time passes
 //	cancel low#1              as transcripts call it; ghost@valve-1 is one of nobody
 //	again low#1               the same operation once more
+//	answer {"set":{"x":1}}    what a remote system answers; see remote_test.go
 //	look                      the transcript shows what lives at this moment
 //	die, stop, start          the worker, or another one
 //
@@ -94,6 +96,8 @@ type stage struct {
 	crew  *crew
 	notes []remark
 	ids   map[string]uuid.UUID // of operations, by what transcripts call them
+
+	responder *responder
 }
 
 // remark is a line that stands in a transcript behind the first after events.
@@ -117,6 +121,8 @@ func (s *stage) set(options string) {
 			cfg.RetryMax = max(cfg.RetryMax, cfg.RetryBase)
 		case "slow-timeout":
 			cfg.SlowTimeout = s.duration(value)
+		case "own-timeout":
+			cfg.Slow[move] = ecsstore.Within(s.duration(value), cfg.Slow[move])
 		case "max-concurrent":
 			cfg.MaxConcurrent = s.number(value)
 		case "max-age":
@@ -127,6 +133,8 @@ func (s *stage) set(options string) {
 			cfg.Limits.MaxCarried = s.number(value)
 		case "independent-children":
 			cfg.IndependentChildren = true
+		case "words":
+			s.w.words = true
 		default:
 			s.w.t.Fatalf("%q is no option", word)
 		}
@@ -143,6 +151,8 @@ func (s *stage) step(words []string) {
 		after(s.duration(words[1]))
 	case "cancel":
 		s.cancel(words[1])
+	case "answer":
+		s.answer(words[1:])
 	case "again":
 		w.submit(s.called(words[1]))
 	case "look":

@@ -65,6 +65,8 @@ func (s *stage) does(o *operation.Operation, name, value string) bool {
 		become(borrow(o.Target, s.w.entity(value), o.Priority))
 	case "slow":
 		become(slow(o.Target, o.Priority, script{Take: value, Set: json.RawMessage("2")}))
+	case "ask":
+		become(op(ask, o.Target, o.Priority, `{}`))
 	case "pure":
 		become(pure(o.Target, o.Priority, script{Set: json.RawMessage("2")}))
 	default:
@@ -85,6 +87,8 @@ func (s *stage) how(o *operation.Operation, name, value string) bool {
 		s.direct(o, func(sc *script) { sc.Permanent = true })
 	case "panic":
 		s.direct(o, func(sc *script) { sc.Panic = true })
+	case "late":
+		s.direct(o, func(sc *script) { sc.Late = true })
 	case "carry":
 		*o = carry(*o)
 	case "retries":

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -165,6 +166,7 @@ func (d *draft) failed(r *operation.Record, err error) error {
 		return err
 	}
 	f := operation.AsFailure(err)
+	f.Message = abridge(f.Message)
 	r.LastError = f.Message
 	if f.Permanent {
 		return d.reject(r, f.Reason, f.Message, nil)
@@ -184,6 +186,15 @@ func (d *draft) failed(r *operation.Record, err error) error {
 	}
 	r.Retries++
 	return d.retry(r, d.round.cfg.delay(r.Retries-1), f.Reason)
+}
+
+// abridge bounds what a system says of a failure: it is stored and told several times.
+func abridge(message string) string {
+	if len(message) <= operation.MaxTextBytes {
+		return message
+	}
+	const more = " ..."
+	return strings.ToValidUTF8(message[:operation.MaxTextBytes-len(more)], "") + more
 }
 
 // retry lets the operation wait for its next attempt.

@@ -15,6 +15,7 @@ type Standing struct {
 	Waiting    int       // operations that were decided to wait: for a holder, a retry, another window
 	Executing  int       // operations that are being executed outside the commit
 	Oldest     time.Time // when the oldest of all these was received; zero if there is none
+	Since      time.Time // when the oldest was received that is not executing; zero if there is none
 	MostLosses int       // windows that one of them has lost in a row
 }
 
@@ -32,21 +33,29 @@ func (p *partition) standing() Standing {
 	s := Standing{Lag: len(p.queue)}
 	if len(p.queue) > 0 {
 		s.Oldest = p.queue[0].received
+		s.Since = s.Oldest
 	}
 	for _, l := range p.lanes {
 		for _, r := range l.records() {
-			if s.Oldest.IsZero() || r.ReceivedAt.Before(s.Oldest) {
-				s.Oldest = r.ReceivedAt
-			}
+			s.Oldest = earlier(s.Oldest, r.ReceivedAt)
 			s.MostLosses = max(s.MostLosses, r.Losses)
 			if r.Status == operation.Executing {
 				s.Executing++
-			} else {
-				s.Waiting++
+				continue
 			}
+			s.Waiting++
+			s.Since = earlier(s.Since, r.ReceivedAt)
 		}
 	}
 	return s
+}
+
+// earlier returns the earlier of two times; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // look finds out where the partitions stand, for figures and health.

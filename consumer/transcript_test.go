@@ -48,7 +48,7 @@ func (w *world) told() []string {
 		if e.Time.Before(w.zero) {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("+%s %s %s", c.show(e.Time), e.kind, w.tell(e)))
+		lines = append(lines, fmt.Sprintf("+%s %s %s%s", c.show(e.Time), e.kind, w.tell(e), w.say(e)))
 		if e.kind == operation.RetryEvent && e.detail.BackoffMS > 0 {
 			c.delay(e.Time, e.detail.Due, w.usual(e))
 		}
@@ -174,4 +174,22 @@ func (w *world) verdicts(contenders []operation.Contender) string {
 		}
 	}
 	return out.String()
+}
+
+// say tells what an event says in words, if transcripts are to have it.
+func (w *world) say(e told) string {
+	text := cmp.Or(e.detail.Error, e.detail.Message)
+	for _, c := range e.detail.Changes {
+		text += fmt.Sprintf(" %s %s %s", c.Action, c.Path, c.Value)
+	}
+	if text == "" || !w.words {
+		return ""
+	}
+	for id, name := range w.names {
+		text = strings.ReplaceAll(text, id.String(), name)
+	}
+	if over := len(text) - 150; over > 0 {
+		text = fmt.Sprintf("%s... and %d bytes more", text[:150], over)
+	}
+	return ": " + strings.TrimSpace(text)
 }

@@ -159,7 +159,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 func (w *Worker) engine(store Store, launch func(func())) *engine {
 	return &engine{
 		cfg: &w.cfg, tracing: newTracing(&w.cfg), store: store, log: w.cfg.Logger, stats: w.stats, health: &w.health, launch: launch,
-		items: make(chan item, 512), claims: make(chan *claimed), drops: make(chan drop),
+		items: make(chan item, maxQueued), claims: make(chan *claimed), drops: make(chan drop),
 		results: make(chan result), loaded: make(chan loaded, 1), stored: make(chan committed, 1),
 		advances: make(chan map[int]uint64), looks: make(chan chan<- map[int]Standing),
 		parts: map[int]*partition{}, doubts: map[int]bool{}, cache: newCache(), limit: MaxWindow, slots: make(chan struct{}, w.cfg.MaxConcurrent),

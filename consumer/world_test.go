@@ -34,6 +34,7 @@ type world struct {
 	cfg   Config
 	zero  time.Time // what transcripts count from
 	rough time.Time // and from when they round it
+	words bool      // they tell what changed, and messages
 	crews []*crew
 	parts int                   // partitions that what is published is sorted into
 	rules audit.Rules           // what the workers were started with
@@ -81,7 +82,7 @@ func outside(t *testing.T, partitions int, f func(w *world)) {
 	w.finish()
 }
 
-func newWorld(t *testing.T, s *natstest.Server, partitions int) *world {
+func newWorld(t *testing.T, s *natstest.Server, partitions int, change ...func(*ecsstore.Settings)) *world {
 	t.Helper()
 	w := &world{
 		t: t, s: s, js: s.JetStream(t), parts: partitions, cfg: DefaultConfig(), lab: newLab(), zero: time.Now(),
@@ -92,9 +93,13 @@ func newWorld(t *testing.T, s *natstest.Server, partitions int) *world {
 		w.cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	w.cfg.Systems, w.cfg.Slow = w.lab.systems(), w.lab.slow()
+	w.cfg.Slow[ask] = Remote(w.js.Conn(), askSubject)
 	settings := ecsstore.DefaultSettings()
 	settings.Storage, settings.Partitions = jetstream.MemoryStorage, partitions
 	settings.Retention = 1000 * time.Hour // nothing that conserve looks at may expire
+	for _, c := range change {
+		c(&settings)
+	}
 	if err := ecsstore.Init(t.Context(), w.js, w.space, settings); err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,10 @@ func ApplyPatch(tx *Txn, x Execution, p Patch) ([]operation.Change, error) {
 	if len(p.Set)+len(p.Add)+len(p.Remove) == 0 && !p.Version {
 		return nil, nil
 	}
+	if len(p.Note) > operation.MaxTextBytes {
+		return nil, operation.Refuse(operation.SystemFailed, "the patch of %s: its note takes %d bytes, at most %d are allowed",
+			x.Operation.Type, len(p.Note), operation.MaxTextBytes)
+	}
 	set, err := decodeValues(p.Set)
 	if err != nil {
 		return nil, operation.Refuse(operation.SystemFailed, "the patch of %s: %v", x.Operation.Type, err)

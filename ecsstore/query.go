@@ -171,6 +171,19 @@ func (r *Reader) Lag(ctx context.Context, partition int, cursor uint64) (uint64,
 	return info.NumPending, nil
 }
 
+// Untaken returns when the broker received the first operation that a partition has
+// beyond its cursor, or the zero time if there is none.
+func (r *Reader) Untaken(ctx context.Context, partition int, cursor uint64) (time.Time, error) {
+	msg, err := r.ask(ctx, r.space.OpsStream(), getRequest{Sequence: cursor + 1, NextFor: r.space.Submitted(partition)})
+	if errors.Is(err, ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("looking up what partition %d has yet to take: %w", partition, err)
+	}
+	return msg.Time.UTC(), nil
+}
+
 // Window returns the decision record of a partition's window, or [ErrNotFound].
 func (r *Reader) Window(ctx context.Context, partition int, number uint64) (*operation.Window, error) {
 	record, err := r.bisect(ctx, partition, func(w *operation.Window) int { return cmp.Compare(w.Number, number) })

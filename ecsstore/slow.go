@@ -18,10 +18,33 @@ import (
 // called more than once for an operation: whatever it does outside must be
 // idempotent, with [Task.Key] as the key.
 //
-// An error is retried unless it is an [operation.Failure] that is permanent.
+// An error is retried unless it is an [operation.Failure] that is permanent: return
+// [operation.Refuse] for what can never succeed. The context is done when the time
+// for the attempt is over, which is the worker's time-out unless the system has its
+// own; see [Within]. An attempt that is told so and returns is failed as a time-out.
+// One that goes on all the same holds its entity, and its place among those that the
+// worker runs at a time, until it returns.
 type SlowSystem interface {
 	Run(ctx context.Context, task Task) (Patch, error)
 }
+
+// TimedSystem is a [SlowSystem] whose attempts have a time-out of their own, which
+// counts instead of the worker's.
+type TimedSystem interface {
+	SlowSystem
+	Timeout() time.Duration
+}
+
+// Within gives a slow system a time-out of its own.
+func Within(timeout time.Duration, s SlowSystem) TimedSystem { return timed{s, timeout} }
+
+type timed struct {
+	SlowSystem
+	timeout time.Duration
+}
+
+// Timeout implements [TimedSystem].
+func (t timed) Timeout() time.Duration { return t.timeout }
 
 // SlowFunc is a [SlowSystem] made of a function.
 type SlowFunc func(ctx context.Context, task Task) (Patch, error)
@@ -42,8 +65,10 @@ func (t Task) Key() string { return t.Operation.ID.String() }
 // AttemptKey identifies this attempt alone.
 func (t Task) AttemptKey() string { return t.Key() + "/" + strconv.Itoa(t.Attempt) }
 
-// Patch is what a slow system wants changed of the target. The zero Patch changes
-// nothing.
+// Patch is what a slow system wants changed of the target, and of nothing else. It is
+// applied to the head as it is when the attempt ends, all of it or nothing; what it
+// cannot change is a permanent failure. The zero Patch changes nothing. See
+// [ApplyPatch].
 type Patch struct {
 	Set     map[string]json.RawMessage `json:"set,omitempty"`    // by field path
 	Add     map[string]json.Number     `json:"add,omitempty"`    // to numbers, by field path

@@ -9,9 +9,18 @@ import (
 )
 
 // System executes the operations of one type. It is pure: it reads entities from
-// the transaction, writes them back through it, and touches nothing else. An error
-// undoes what it wrote; an [operation.Failure] says whether a retry makes sense.
-// An error from the transaction's own methods must be passed on unchanged.
+// the transaction, writes them back through it, and touches nothing else: no clock
+// but [Execution.Time], no network, no memory of its own. It runs inside the commit,
+// so that what it changes and the events that tell of it are stored together or not
+// at all, and it may be run again for the same attempt. What does I/O is a
+// [SlowSystem].
+//
+// A system usually decodes its params with [operation.ParamsOf], reads the target
+// with [Txn.Entity], computes, and returns [ApplyPatch]. One that changes other
+// entities too makes their new heads with [Touch] and puts them with [Txn.Put].
+//
+// An error undoes what it wrote; an [operation.Failure] says whether a retry makes
+// sense. An error from the transaction's own methods must be passed on unchanged.
 type System interface {
 	Execute(tx *Txn, exec Execution) ([]operation.Change, error)
 }

@@ -73,7 +73,7 @@ func newLink(nc *nats.Conn, settings natscontext.Settings, space subjects.Space)
 	if err != nil {
 		return nil, fmt.Errorf("using JetStream: %w", err)
 	}
-	c, err := client.New(nc, client.InSpace(space), client.WithJetStream(js))
+	c, err := client.New(nc, client.InSpace(space), client.WithJetStream(js), client.WithTypes(anyType))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,7 +31,11 @@ import (
 var updateScripts = flag.Bool("update", false, "rewrite the expected output of the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"hierarchy": main})
+	commands := map[string]func(){"hierarchy": main}
+	if _, err := exec.LookPath("nats"); err != nil || filepath.Base(os.Args[0]) == "nats" {
+		commands["nats"] = natsReply // this very process may be it
+	}
+	testscript.Main(m, commands)
 }
 
 // TestScripts runs the command as a user does. Each script has a free address in
@@ -61,7 +66,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HIERARCHY_HTTP", "off") // scripts run side by side
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "code": code, "oneline": oneLine, "ready": ready},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "code": code, "oneline": oneLine, "ready": ready, "until": until},
 	})
 }
 
@@ -155,6 +160,27 @@ func code(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// until runs a command until its output matches: until 'succeeded$' hierarchy status ...
+// The last run's output can be looked at.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	const patience = time.Minute
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	deadline, tick := time.After(patience), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for {
+		_ = ts.Exec(args[1], args[2:]...) // it may fail at first
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("waited %v for %q", patience, args[0])
+		}
 	}
 }
 

@@ -32,12 +32,17 @@ to it: nats sub 'hierarchy.events.>' shows the events.
 With --server (or NATS_URL) it works for that broker, whose streams hierarchy init
 makes.
 
+With --system it has operations of other types executed by programs in any language
+that answer requests on a NATS subject; docs/systems.md says how. All workers of one
+store must be given the same.
+
 SIGINT and SIGTERM end it in good order: it finishes the commit under way and exits 0.
 What it has not decided stays in the stream. A second signal ends it at once.`
 
 const runExample = `  hierarchy run --demo
   hierarchy run --listen 127.0.0.1:4300 --store ./store
-  hierarchy run --server nats://broker:4222 --name worker-1`
+  hierarchy run --server nats://broker:4222 --name worker-1
+  hierarchy run --system charge=bank.charge --system scan=lab.scan,5m`
 
 // runConfig is what run's flags say.
 type runConfig struct {

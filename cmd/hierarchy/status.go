@@ -17,7 +17,9 @@ import (
 )
 
 const statusLong = `Status shows where the system stands: each partition with its owner, how far it has
-come and what waits for it, the workers, and how many operations ended how.
+come and what waits for it, the workers, how many operations ended how, and of those
+that wait the one that has waited longest and the one that has lost most windows in a
+row.
 
 With an operation and its target it shows where that operation stands, and the events
 about it as far as they are kept.`
@@ -70,6 +72,7 @@ type systemView struct {
 	Workers    []workerStatus    `json:"workers"`
 	Pending    uint64            `json:"pending"`
 	Totals     operation.Counts  `json:"totals"`
+	Live       liveView          `json:"live"`
 }
 
 func (a *app) systemStatus(ctx context.Context) error {
@@ -117,7 +120,8 @@ func (l *link) system(ctx context.Context) (*systemView, error) {
 		view.Workers = append(view.Workers, workerStatus{Name: name, Partitions: n, Answers: l.answers(ctx, name)})
 	}
 	slices.SortFunc(view.Workers, func(a, b workerStatus) int { return b.Partitions - a.Partitions })
-	return view, nil
+	view.Live, err = l.live(ctx, view.Partitions)
+	return view, err
 }
 
 func addCounts(sum, c *operation.Counts) {
@@ -167,6 +171,7 @@ func (a *app) showSystem(v *systemView) error {
 	c := v.Totals
 	a.printf("%d operations taken: %d succeeded, %d rejected, %d cancelled, %d dead-lettered, %d live; %d pending; %d versions",
 		c.Submitted, c.Succeeded, c.Rejected, c.Cancelled, c.DeadLettered, c.Live, v.Pending, c.Versions)
+	a.showLive(&v.Live)
 	return nil
 }
 
@@ -227,7 +232,7 @@ func (l *link) follow(ctx context.Context, view *operationView) error {
 	if err != nil {
 		return err
 	}
-	found, err := store.Find(ctx, operation.Ref{Target: view.Target, ID: view.OpID}, nil)
+	found, err := store.Find(ctx, operation.Ref{Target: view.Target, ID: view.OpID}, anyType)
 	view.Status = found.Status
 	return err
 }

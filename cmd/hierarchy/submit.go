@@ -21,7 +21,9 @@ it ends in exactly one of: completed, rejected, cancelled. With --wait the comma
 waits for that end and its exit code tells it.
 
 Types: create_entity, version_entity, complex_update, modify_field, borrow_attribute,
-promote_to_root, detach_entity, attach_entity, delete_entity.
+promote_to_root, detach_entity, attach_entity, delete_entity, and those that workers
+have systems for (hierarchy run --system). One that its worker does not know is
+rejected as invalid: use --wait to see it.
 
 Values are JSON; what is no JSON is taken as a string: --value 7, --value open.
 Paths are dotted: position.x, tags.0.

@@ -45,6 +45,9 @@ func TestRulesBite(t *testing.T) {
 		{"tests do not skip", "client/c_test.go", "func f(t *testing.T) { t.Sk" + "ip(1) }"},
 		{"docs link to what is there", "docs/d.md", "[a](d.md#x), [b](../client), [c](https://example.com/c), [d](nowhere.md)"},
 		{"docs name tests that exist", "docs/d.md", "`TestNowhere`, but `TestR1_` is how names begin"},
+		{"rules have tests", "docs/rules.md", "- **R1** *Inheritance.* It inherits."},
+		{"rules have tests", "docs/rules.md", "| B1 | one root | critical wins |"},
+		{"guarantees have proofs", "README.md", "| [R1](docs/rules.md) | it inherits | |"},
 		{"no file names the place it comes from", "docs/d.md", "see /wor" + "k/notes"},
 	} {
 		t.Run(c.rule+"/"+c.file, func(t *testing.T) {

@@ -42,7 +42,8 @@ var (
 	declared  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w+)\(`)
 )
 
-func docsNameTestsThatExist(t tree) (found []string) {
+// tests returns the names of all tests there are.
+func (t tree) tests() map[string]bool {
 	tests := map[string]bool{}
 	for name, text := range t.files {
 		if strings.HasSuffix(name, "_test.go") {
@@ -51,6 +52,11 @@ func docsNameTestsThatExist(t tree) (found []string) {
 			}
 		}
 	}
+	return tests
+}
+
+func docsNameTestsThatExist(t tree) (found []string) {
+	tests := t.tests()
 	for name, text := range t.files {
 		if path.Ext(name) != ".md" {
 			continue
@@ -60,6 +66,34 @@ func docsNameTestsThatExist(t tree) (found []string) {
 				found = append(found, fmt.Sprintf("%s mentions %s", name, m[1]))
 			}
 		}
+	}
+	return found
+}
+
+// numbered matches a rule or a reference case where it is defined.
+var numbered = regexp.MustCompile(`(?m)^(?:- \*\*(R\d+)\*\*|\| ([BDEX]\d+) \|)`)
+
+func rulesHaveTests(t tree) (found []string) {
+	proved := map[string]bool{}
+	for test := range t.tests() {
+		for part := range strings.SplitSeq(strings.TrimPrefix(test, "Test"), "_") {
+			proved[part] = true
+		}
+	}
+	for _, m := range numbered.FindAllSubmatch(t.files["docs/rules.md"], -1) {
+		if number := string(m[1]) + string(m[2]); !proved[number] {
+			found = append(found, fmt.Sprintf("no test bears the number %s", number))
+		}
+	}
+	return found
+}
+
+// unproved matches a row of the table of guarantees whose last cell names nothing.
+var unproved = regexp.MustCompile("(?m)^\\| \\[R\\d+\\][^\n]*\\| *[^`|\n]*\\|$")
+
+func guaranteesHaveProofs(t tree) (found []string) {
+	for _, row := range unproved.FindAll(t.files["README.md"], -1) {
+		found = append(found, string(row))
 	}
 	return found
 }

@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"subjects"},
 	{"resolver", "ecsstore", "audit"},
 	{"consumer", "client", "observer", "ecsstore/storetest"},
-	{"cmd/hierarchy"},
+	{"cmd/hierarchy", "examples/systems"},
 	{"integration", "integration/chaos", "internal/arch"},
 }
 
@@ -85,6 +85,8 @@ var rules = map[string]func(tree) []string{
 	"no file names the place it comes from": noFileNamesTheWorkplace,
 	"docs link to what is there":            docsLinkToWhatIsThere,
 	"docs name tests that exist":            docsNameTestsThatExist,
+	"rules have tests":                      rulesHaveTests,
+	"guarantees have proofs":                guaranteesHaveProofs,
 }
 
 // floorOf returns the floor of a package, or -1.
