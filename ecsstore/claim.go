@@ -141,9 +141,17 @@ func (s *JetStream) waits(ctx context.Context, partition int, cursor uint64) (bo
 func (s *JetStream) checkInput(ctx context.Context, partition int, cursor uint64) error {
 	info, err := s.ops.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("reading stream %s: %w", s.space.OpsStream(), err)
+		return unreadable(s.space.OpsStream(), err)
 	}
 	return checkCursor(s.space.OpsStream(), partition, cursor, info.State)
+}
+
+// unreadable says why a stream was not read. One that is gone halts the partition.
+func unreadable(stream string, err error) error {
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w: stream %s does not exist: restore it from a backup", ErrHalted, stream)
+	}
+	return fmt.Errorf("reading stream %s: %w", stream, err)
 }
 
 func checkCursor(stream string, partition int, cursor uint64, state jetstream.StreamState) error {

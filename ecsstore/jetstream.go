@@ -140,7 +140,7 @@ func (s *JetStream) leaderGet(ctx context.Context, stream string, req getRequest
 		return nil, nil //nolint:nilnil // no message and no error is what the caller asks about
 	}
 	if got.Error != nil {
-		return nil, fmt.Errorf("reading stream %s: %w", stream, got.Error)
+		return nil, unreadable(stream, got.Error)
 	}
 	return got.Message, nil
 }

@@ -25,7 +25,7 @@ const idleLag = 1000
 func (s *JetStream) Tail(ctx context.Context, cursors map[int]uint64) (Tail, error) {
 	info, err := s.ops.Info(ctx)
 	if err != nil {
-		return Tail{}, fmt.Errorf("reading stream %s: %w", s.space.OpsStream(), err)
+		return Tail{}, unreadable(s.space.OpsStream(), err)
 	}
 	t := Tail{Last: info.State.LastSeq, Of: map[int]uint64{}}
 	for p, cursor := range cursors {
