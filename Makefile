@@ -107,6 +107,12 @@ FOR  ?= 2m
 chaos: ## break real processes under load for FOR (2m), by the plan of SEED (any)
 	$(GO) test -count=1 -tags=integration -timeout=0 -v -run='^TestR23_Chaos$$' ./integration/chaos -args -seed=$(SEED) -for=$(FOR)
 
+TIMES ?= 100
+
+.PHONY: takeover
+takeover: ## kill and drain workers TIMES (100) times each, and measure how long their partitions wait
+	$(GO) test -count=1 -tags=integration -timeout=0 -v -run='^TestR23_TakeOver$$' ./integration/chaos -args -seed=$(SEED) -times=$(TIMES)
+
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call
 	$(TOOL) govulncheck $(PACKAGES)
