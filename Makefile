@@ -113,6 +113,10 @@ TIMES ?= 100
 takeover: ## kill and drain workers TIMES (100) times each, and measure how long their partitions wait
 	$(GO) test -count=1 -tags=integration -timeout=0 -v -run='^TestR23_TakeOver$$' ./integration/chaos -args -seed=$(SEED) -times=$(TIMES)
 
+.PHONY: throughput
+throughput: ## measure what 1, 2 and 4 workers make of a cluster, for FOR (2m) each
+	$(GO) test -count=1 -tags=integration -timeout=0 -v -run='^TestThroughput$$' ./integration/chaos -args -for=$(FOR)
+
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what we call
 	$(TOOL) govulncheck $(PACKAGES)

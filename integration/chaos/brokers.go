@@ -31,9 +31,12 @@ type broker struct {
 // clusterSize is how many servers there are, and how many copies of each stream.
 const clusterSize = 3
 
+// How the servers write to disk: always is what the shipped configuration says.
+const shippedSync = "always"
+
 // startBrokers starts a cluster whose stores are below folder. shipped is the folder
-// with the configuration that it runs with.
-func startBrokers(ctx context.Context, l *launcher, program, shipped, folder, logs string) (*brokers, error) {
+// with the configuration that it runs with, but for sync_interval, which is sync.
+func startBrokers(ctx context.Context, l *launcher, program, shipped, sync, folder, logs string) (*brokers, error) {
 	ports, err := freePorts(ctx, 3*clusterSize)
 	if err != nil {
 		return nil, err
@@ -47,7 +50,7 @@ func startBrokers(ctx context.Context, l *launcher, program, shipped, folder, lo
 		})
 	}
 	for _, b := range c.all {
-		if err := c.configure(b, shipped); err != nil {
+		if err := c.configure(b, shipped, sync); err != nil {
 			return nil, err
 		}
 		if err := c.start(ctx, b); err != nil {
@@ -63,10 +66,11 @@ func startBrokers(ctx context.Context, l *launcher, program, shipped, folder, lo
 }
 
 // configure writes the shipped configuration with this server's addresses and folder.
-func (c *brokers) configure(b *broker, shipped string) error {
+func (c *brokers) configure(b *broker, shipped, sync string) error {
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	changes := map[string][]string{
-		"server.conf":  {"0.0.0.0:4222", local(b.client), "0.0.0.0:8222", local(b.health), "store_dir: /data", "store_dir: " + filepath.Join(b.folder, "data")},
+		"server.conf": {"0.0.0.0:4222", local(b.client), "0.0.0.0:8222", local(b.health), "store_dir: /data", "store_dir: " + filepath.Join(b.folder, "data"),
+			"sync_interval: " + shippedSync, "sync_interval: " + sync},
 		"cluster.conf": {"0.0.0.0:6222", local(b.route)},
 	}
 	for _, other := range c.all {

@@ -55,7 +55,7 @@ func prepare(t *testing.T) chaos.Run {
 	}
 	return chaos.Run{
 		Plan: chaos.Plan{Seed: *seed}, For: *long, Rate: *rate, Programs: programs,
-		Shipped: module + "/deploy/nats", Folder: folder(t), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Shipped: module + "/deploy/nats", Sync: "always", Folder: folder(t), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }
 
@@ -95,5 +95,21 @@ func TestR23_TakeOver(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestThroughput measures what one, two and four workers make of a cluster, with and
+// without a write to disk before each acknowledgement.
+func TestThroughput(t *testing.T) {
+	run := prepare(t)
+	t.Logf("%-8s %7s %12s %8s  %s", "sync", "workers", "outcomes/s", "p50", "processors: brokers, workers, stress")
+	for _, run.Sync = range []string{"always", "2m"} {
+		for _, workers := range []int{1, 2, 4} {
+			got, err := run.Throughput(t.Context(), workers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%-8s %7d %12.0f %5.0f ms  %.2f, %.2f, %.2f", run.Sync, got.Workers, got.PerSecond, got.P50, got.Brokers, got.Work, got.Stress)
+		}
 	}
 }

@@ -25,6 +25,7 @@ type Run struct {
 	Rate     float64       // of the load, in operations a second; 0: half of what the machine takes
 	Programs Programs
 	Shipped  string // folder with the brokers' configuration
+	Sync     string // their sync_interval
 	Folder   string // for everything the run writes; its maker removes it
 	Log      *slog.Logger
 }
@@ -74,7 +75,7 @@ func (s *scenario) open(ctx context.Context) (err error) {
 		return fmt.Errorf("making a folder for logs: %w", err)
 	}
 	l := newLauncher(ctx)
-	if s.brokers, err = startBrokers(ctx, l, s.Programs.Server, s.Shipped, s.Folder, logs); err != nil {
+	if s.brokers, err = startBrokers(ctx, l, s.Programs.Server, s.Shipped, s.Sync, s.Folder, logs); err != nil {
 		return err
 	}
 	for name, nc := range map[string]**nats.Conn{"load": &s.nc, "users": &s.users, "watch": &s.eye} {
