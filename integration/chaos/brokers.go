@@ -69,8 +69,10 @@ func startBrokers(ctx context.Context, l *launcher, program, shipped, sync, fold
 func (c *brokers) configure(b *broker, shipped, sync string) error {
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 	changes := map[string][]string{
-		"server.conf": {"0.0.0.0:4222", local(b.client), "0.0.0.0:8222", local(b.health), "store_dir: /data", "store_dir: " + filepath.Join(b.folder, "data"),
-			"sync_interval: " + shippedSync, "sync_interval: " + sync},
+		"server.conf": {
+			"0.0.0.0:4222", local(b.client), "0.0.0.0:8222", local(b.health), "store_dir: /data", "store_dir: " + filepath.Join(b.folder, "data"),
+			"sync_interval: " + shippedSync, "sync_interval: " + sync,
+		},
 		"cluster.conf": {"0.0.0.0:6222", local(b.route)},
 	}
 	for _, other := range c.all {
