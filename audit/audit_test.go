@@ -3,6 +3,10 @@ package audit
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/operation"
 )
 
 // clean fails unless a report says that nothing is wrong.
@@ -79,5 +83,31 @@ func TestViolationInWords(t *testing.T) {
 	want := "I8 partition " + f.get(l, "partition") + ": the fence was written without a condition: a worker that was paused could have written it (R23) (HIERARCHY " + itoa(l.Sequence) + ")"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestDecisionsCondemn tells decisions that end an operation from those that only name
+// it: a commit may hold one that lets it win, and then one by which it is displaced.
+func TestDecisionsCondemn(t *testing.T) {
+	a, b := uuid.New(), uuid.New()
+	for _, c := range []struct {
+		name     string
+		d        decision
+		concerns bool
+		condemns bool
+	}{
+		{"wins", decision{contenders: []contender{{op: a, verdict: operation.Wins}}}, true, false},
+		{"waits", decision{holder: &holder{op: b}, contenders: []contender{{op: a, verdict: operation.Waits}}}, true, false},
+		{"is displaced", decision{holder: &holder{op: a}, preempts: true, contenders: []contender{{op: b, verdict: operation.Wins}}}, false, true},
+		{"holds on", decision{holder: &holder{op: a}, contenders: []contender{{op: b, verdict: operation.Waits}}}, false, false},
+		{"loses", decision{contenders: []contender{{op: b, verdict: operation.Wins}, {op: a, verdict: operation.Loses}}}, true, true},
+		{"is carried", decision{contenders: []contender{{op: b, verdict: operation.Wins}, {op: a, verdict: operation.Carried}}}, true, false},
+	} {
+		if got := c.d.concerns(a); got != c.concerns {
+			t.Errorf("%s: concerns says %t", c.name, got)
+		}
+		if got := c.d.condemns(a); got != c.condemns {
+			t.Errorf("%s: condemns says %t", c.name, got)
+		}
 	}
 }

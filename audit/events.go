@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -211,10 +210,9 @@ func (k *walk) status(id uuid.UUID) (operation.Status, bool) {
 func (k *walk) rejected(s *stored, f *life) {
 	e := s.event
 	k.reveals(e.window)
-	k.until(f.entity, func(d *decision) bool {
-		return slices.ContainsFunc(d.contenders, func(c contender) bool { return c.op == f.id }) ||
-			d.preempts && d.holder.id() == f.id
-	})
+	if !k.until(f.entity, func(d *decision) bool { return d.condemns(f.id) }) {
+		k.until(f.entity, func(d *decision) bool { return d.concerns(f.id) })
+	}
 	if n := k.fresh[f.id]; n != nil && !n.met {
 		f.effective = e.effective // it entered no window
 	}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -227,6 +228,18 @@ type contender struct {
 }
 
 func (d *decision) first() *contender { return &d.contenders[0] }
+
+// concerns reports whether an operation contends.
+func (d *decision) concerns(op uuid.UUID) bool {
+	return slices.ContainsFunc(d.contenders, func(c contender) bool { return c.op == op })
+}
+
+// condemns reports whether an operation has to end by the decision. It may be one that
+// an earlier decision of the same commit has let win or wait.
+func (d *decision) condemns(op uuid.UUID) bool {
+	return d.preempts && d.holder.id() == op ||
+		slices.ContainsFunc(d.contenders[1:], func(c contender) bool { return c.op == op && c.verdict == operation.Loses })
+}
 
 // fault is something wrong that was found before it is known where.
 type fault struct {

@@ -341,7 +341,7 @@ func (e *engine) pause(now time.Time) {
 // was not.
 func (e *engine) settle(ctx context.Context, out committed) {
 	e.away = false
-	e.found = nil
+	e.outdate()
 	defer e.cache.over()
 	switch {
 	case out.err == nil:

@@ -48,6 +48,19 @@ func (e *engine) load(ctx context.Context, r *round) {
 	})
 }
 
+// endedMost bounds how many operations that have ended are remembered.
+const endedMost = 4096
+
+// outdate forgets what may have changed of the operations that were looked up: what has
+// ended stays as it is, so that a contender that is carried for long does not have its
+// parents looked up for each of its windows.
+func (e *engine) outdate() {
+	maps.DeleteFunc(e.found, func(_ operation.Ref, f ecsstore.Found) bool { return !f.Status.Terminal() })
+	if len(e.found) > endedMost {
+		clear(e.found)
+	}
+}
+
 // find looks operations up. With an error it returns those that were found all the same.
 func (e *engine) find(ctx context.Context, refs []operation.Ref) (map[operation.Ref]ecsstore.Found, error) {
 	var mu sync.Mutex // guards out
