@@ -8,14 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/hierarchy-events/hierarchy/audit"
 )
 
 // Verdict is what the audit says.
 type Verdict struct {
 	OK         bool              `json:"ok"`
-	Counts     json.RawMessage   `json:"counts"`
+	Counts     audit.Counts      `json:"counts"`
 	Violations []json.RawMessage `json:"violations"`
-	Further    uint64            `json:"further"` // violations beyond those listed
+	Further    uint64            `json:"further_violations"` // beyond those listed
 	Incomplete []string          `json:"incomplete"`
 }
 
@@ -39,6 +41,12 @@ func (s *scenario) audited(ctx context.Context) error {
 	}
 	if !v.OK && len(v.Violations) == 0 {
 		s.report.problem("the audit is not clean and does not say why")
+	}
+	for _, what := range v.Incomplete {
+		s.report.problem("the audit could not check everything: %s", what)
+	}
+	if c := v.Counts; c.Commits < uint64(s.report.Commits) || c.Live > 0 {
+		s.report.problem("the audit saw %d commits of %d, and %d operations that had not ended", c.Commits, s.report.Commits, c.Live)
 	}
 	return nil
 }

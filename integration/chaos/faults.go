@@ -13,8 +13,8 @@ import (
 
 // How much is published as fast as it goes, to find out what the machine takes.
 const (
-	measureTime  = 4 * time.Second
-	measureCount = 2000
+	measureTime  = 10 * time.Second
+	measureCount = 10_000
 )
 
 // measure creates the targets, finds out how much the machine takes, and sets the rate
@@ -40,11 +40,14 @@ func (s *scenario) measure(ctx context.Context) error {
 	if err := s.load.run(short, ctx, 0, measureCount); err != nil {
 		return err
 	}
-	if err := s.idle(ctx); err != nil {
+	if err := s.await(ctx, untaken); err != nil {
 		return fmt.Errorf("measuring what the machine takes: %w", err)
 	}
 	after, _ := s.load.progress()
 	s.report.Capacity = float64(after-before) / time.Since(began).Seconds()
+	if err := s.idle(ctx); err != nil {
+		return fmt.Errorf("finishing what was measured: %w", err)
+	}
 	if s.report.Rate = s.Rate; s.Rate == 0 {
 		s.report.Rate = s.report.Capacity / 2
 	}

@@ -21,8 +21,8 @@ type fleet struct {
 
 	mu      sync.Mutex // guards all below
 	members []*worker
-	named   int             // workers named so far
-	paused  map[string]bool // names of workers that ever were
+	named   int // workers named so far
+	paused  []paused
 	counts  fleetCounts
 
 	busy sync.WaitGroup // drains and pauses under way
@@ -34,6 +34,12 @@ type worker struct {
 	process *process
 	stopped bool // by SIGSTOP
 	leaving bool // it was asked to end
+}
+
+// paused is a time in which a worker was stopped.
+type paused struct {
+	name     string
+	from, to time.Time // to is zero while it is stopped
 }
 
 // fleetCounts is what was done to workers and what they did.
@@ -56,7 +62,7 @@ const (
 const drainTimeout = 20 * time.Second
 
 func newFleet(l *launcher, program, logs string, args []string, log *slog.Logger) *fleet {
-	return &fleet{launch: l, program: program, logs: logs, args: args, log: log, paused: map[string]bool{}}
+	return &fleet{launch: l, program: program, logs: logs, args: args, log: log}
 }
 
 // add starts a worker.
@@ -171,7 +177,8 @@ func (f *fleet) pause(ctx context.Context, w *worker, hold time.Duration) error 
 	}
 	w.stopped = true
 	f.counts.Stops++
-	f.paused[w.name] = true
+	at := len(f.paused)
+	f.paused = append(f.paused, paused{name: w.name, from: time.Now()})
 	f.busy.Go(func() {
 		select {
 		case <-time.After(hold):
@@ -180,11 +187,24 @@ func (f *fleet) pause(ctx context.Context, w *worker, hold time.Duration) error 
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		w.stopped = false
+		f.paused[at].to = time.Now()
 		if err := w.process.signal(syscall.SIGCONT); err != nil {
 			f.counts.Ended = append(f.counts.Ended, err.Error())
 		}
 	})
 	return nil
+}
+
+// wakeTime is how long after a pause a worker may still go on with what it was at.
+const wakeTime = 2 * time.Second
+
+// zombie reports whether a worker was stopped at a time, or just before.
+func (f *fleet) zombie(name string, at time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.paused, func(p paused) bool {
+		return p.name == name && at.After(p.from) && (p.to.IsZero() || at.Before(p.to.Add(wakeTime)))
+	})
 }
 
 // drain has a worker end in good order.

@@ -15,7 +15,7 @@ type Said struct {
 	Claims  int `json:"claims"`
 	Refused int `json:"refused"` // commits of which a condition did not hold
 	Fenced  int `json:"fenced"`  // partitions found to be another worker's
-	Unknown int `json:"unknown"` // commits of which nobody knew whether they were stored
+	Unknown int `json:"unknown"` // partitions whose commit nobody knew to be stored or not
 	Halted  int `json:"halted"`  // claims of a partition whose streams contradict each other
 	Panics  int `json:"panics"`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,7 +31,11 @@ func (s *scenario) settle(ctx context.Context) bool {
 }
 
 // idle waits until every letter is acknowledged and every operation has ended.
-func (s *scenario) idle(ctx context.Context) error {
+func (s *scenario) idle(ctx context.Context) error { return s.await(ctx, unfinished) }
+
+// await waits until every letter is acknowledged and nothing is left of the fences and
+// the last acknowledged sequence of each partition.
+func (s *scenario) await(ctx context.Context, rest func([]operation.Fence, map[int]uint64) string) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	js, err := jetstream.New(s.eye)
@@ -54,7 +59,7 @@ func (s *scenario) idle(ctx context.Context) error {
 			return false, nil
 		}
 		_, ends := s.load.progress()
-		left = unfinished(fences, ends)
+		left = rest(fences, ends)
 		return left == "", nil
 	})
 	if err != nil {
@@ -66,12 +71,24 @@ func (s *scenario) idle(ctx context.Context) error {
 // unfinished says what is left to do, nothing if every partition has passed its last
 // operation and has none under way.
 func unfinished(fences []operation.Fence, ends map[int]uint64) (left string) {
+	left = untaken(fences, ends)
+	for _, f := range fences {
+		if f.Counts.Live > 0 {
+			left += fmt.Sprintf("partition %d of %s with %d live; ", f.Partition, f.Owner, f.Counts.Live)
+		}
+	}
+	return left
+}
+
+// untaken says what is left to decide, nothing if every partition has passed its last
+// operation.
+func untaken(fences []operation.Fence, ends map[int]uint64) (left string) {
 	if want := ecsstore.DefaultSettings().Partitions; len(fences) < want {
-		return fmt.Sprintf("%d partitions without an owner", want-len(fences))
+		return fmt.Sprintf("%d partitions without an owner; ", want-len(fences))
 	}
 	for _, f := range fences {
-		if end := ends[f.Partition]; f.Cursor < end || f.Counts.Live > 0 {
-			left += fmt.Sprintf("partition %d of %s at %d of %d with %d live; ", f.Partition, f.Owner, f.Cursor, end, f.Counts.Live)
+		if end := ends[f.Partition]; f.Cursor < end {
+			left += fmt.Sprintf("partition %d of %s at %d of %d; ", f.Partition, f.Owner, f.Cursor, end)
 		}
 	}
 	return left
@@ -105,14 +122,13 @@ func (s *scenario) look(ctx context.Context) error {
 	r.Windows, r.Commits, r.Attempts = found.windows, len(found.batches), s.attempts.count()
 	for _, try := range s.attempts.fenced(found.batches) {
 		r.Fenced++
-		if s.fleet.paused[try.owner] {
+		if s.fleet.zombie(try.owner, try.at) {
 			r.FencedZombies++
 		}
 	}
 	n := s.fleet.tally()
 	r.WorkerKills, r.WorkerStops, r.WorkersAdded, r.WorkersDrained = n.Kills, n.Stops, n.Adds, n.Drains
-	r.Ended = n.Ended
-	r.Problems = append(r.Problems, n.Stubborn...)
+	r.Problems = slices.Concat(r.Problems, n.Ended, n.Stubborn)
 	if r.Said, err = listen(filepath.Join(s.Folder, "logs")); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type Report struct {
 
 	Attempts      int  `json:"attempts"`       // parts of commits that were seen on their way
 	Fenced        int  `json:"fenced"`         // of them by owners who had lost their partition: all refused
-	FencedZombies int  `json:"fenced_zombies"` // of those by workers that had been stopped
+	FencedZombies int  `json:"fenced_zombies"` // of those by workers that had just been stopped
 	Said          Said `json:"said"`           // by the workers themselves
 
 	Reads         int `json:"reads"` // of registers, through the client
@@ -41,7 +41,6 @@ type Report struct {
 	Audit Verdict `json:"audit"`
 
 	SettleMS int64    `json:"settle_ms"` // from the last fault until nothing was left to do
-	Ended    []string `json:"ended"`     // workers that ended by themselves
 	Problems []string `json:"problems"`
 	Files    string   `json:"files"`
 }
@@ -70,6 +69,8 @@ const (
 	leastStops   = 2.0
 
 	leastAccesses = 40.0 // of registers, of each kind
+
+	leastOfRate = 0.5 // of the operations that were due, that many were acknowledged
 )
 
 // vacuous notes where too little happened.
@@ -85,6 +86,7 @@ func (r *Report) vacuous(took time.Duration) {
 		{"commits", r.Commits, leastCommits},
 		{"reads of registers", r.Reads, leastAccesses},
 		{"writes of registers", r.Writes, leastAccesses},
+		{"acknowledged operations", r.Acknowledged, leastOfRate * r.Rate * time.Minute.Seconds()},
 	} {
 		if least := int(c.least * took.Minutes()); c.seen < least {
 			r.problem("this run shows too little: %d %s in %v, want %d", c.seen, c.what, took.Truncate(time.Second), least)
@@ -96,7 +98,7 @@ func (r *Report) vacuous(took time.Duration) {
 	}{
 		{"commits of zombies", r.FencedZombies},
 		{"publishes without a known end", r.Doubted},
-		{"commits without a known end", r.Said.Unknown},
+		{"parts of commits without a known end", r.Said.Unknown},
 		{"kills of brokers", r.BrokerKills},
 		{"restarts of brokers", r.BrokerRestarts},
 		{"drained workers", r.WorkersDrained},

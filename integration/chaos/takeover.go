@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -47,11 +48,16 @@ func (r *Run) TakeOver(ctx context.Context, times int) (TakeOvers, error) {
 		return TakeOvers{}, err
 	}
 	s.load.mixer.only = contest
-	var loading sync.WaitGroup
-	loading.Go(func() { err = s.load.run(ctx, ctx, s.Rate, 1<<40) })
-	defer func() { cancel(); loading.Wait() }()
-	var out TakeOvers
-	random := rand.New(rand.NewPCG(r.Plan.Seed, 4)) //nolint:gosec // reproducible, not secret
+	loading := make(chan error, 1)
+	go func() { loading <- s.load.run(ctx, ctx, s.Rate, math.MaxInt) }() // ends with ctx
+	out, err := s.takeOvers(ctx, o, times)
+	cancel()
+	return out, errors.Join(err, <-loading)
+}
+
+// takeOvers takes workers away so often each way.
+func (s *scenario) takeOvers(ctx context.Context, o *owners, times int) (out TakeOvers, err error) {
+	random := rand.New(rand.NewPCG(s.Plan.Seed, 4)) //nolint:gosec // reproducible, not secret
 	for range times {
 		for _, how := range []struct {
 			away func(context.Context, *worker) error
@@ -64,7 +70,7 @@ func (r *Run) TakeOver(ctx context.Context, times int) (TakeOvers, error) {
 			*how.took = append(*how.took, took)
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 // takeOver takes one worker away, measures, and replaces it.
