@@ -34,3 +34,31 @@ func TestR25_AStreamThatIsGoneHalts(t *testing.T) {
 		})
 	}
 }
+
+// TestR25_InitMakesNoStreamUpThatWasLost deletes each stream after it was used, and each
+// before: what was never used is made again.
+func TestR25_InitMakesNoStreamUpThatWasLost(t *testing.T) {
+	space := subjects.Space{}
+	ops, store := space.OpsStream(), space.StoreStream()
+	for _, c := range []struct {
+		lost, used string
+		want       error
+	}{{ops, store, ecsstore.ErrStreamLost}, {store, ops, ecsstore.ErrStreamLost}, {ops, "", nil}, {store, "", nil}} {
+		t.Run(c.lost+" beside "+c.used, func(t *testing.T) {
+			js := natstest.Start(t).JetStream(t)
+			if err := ecsstore.Init(t.Context(), js, space, ecsstore.DefaultSettings()); err != nil {
+				t.Fatal(err)
+			}
+			subject := map[string]string{ops: "hierarchy.ops.low.x", store: space.Write("hierarchy.x")}[c.used]
+			if _, err := js.Publish(t.Context(), subject, nil); c.used != "" && err != nil {
+				t.Fatal(err)
+			}
+			if err := js.DeleteStream(t.Context(), c.lost); err != nil {
+				t.Fatal(err)
+			}
+			if err := ecsstore.Init(t.Context(), js, space, ecsstore.DefaultSettings()); !errors.Is(err, c.want) {
+				t.Errorf("init: %v, want %v", err, c.want)
+			}
+		})
+	}
+}

@@ -24,6 +24,7 @@ const MinServer = "2.14.4"
 var (
 	ErrNotInitialized = errors.New("streams do not exist; run: hierarchy init")
 	ErrUnsafeStream   = errors.New("stream settings are unsafe")
+	ErrStreamLost     = errors.New("it was there and is lost")
 	ErrOldServer      = errors.New("broker is too old; Hierarchy needs nats-server " + MinServer + " or newer")
 	ErrNoJetStream    = errors.New("broker has JetStream switched off; start it with jetstream enabled (nats-server -js)")
 )
@@ -128,7 +129,12 @@ func Init(ctx context.Context, js jetstream.JetStream, space subjects.Space, s S
 	if err := checkServer(ctx, js); err != nil {
 		return err
 	}
-	for _, want := range []jetstream.StreamConfig{s.opsConfig(space), s.storeConfig(space)} {
+	// The store comes first: operations without a store are a sign of a store that was lost.
+	store, ops := s.storeConfig(space), s.opsConfig(space)
+	if err := errors.Join(checkBeside(ctx, js, store.Name, ops.Name), checkBeside(ctx, js, ops.Name, store.Name)); err != nil {
+		return err
+	}
+	for _, want := range []jetstream.StreamConfig{store, ops} {
 		if err := ensure(ctx, js, want); err != nil {
 			return err
 		}
@@ -178,6 +184,26 @@ func numbers(version string) []int {
 		out = append(out, n)
 	}
 	return out
+}
+
+// checkBeside refuses to make a stream where the other one has been used: it was lost,
+// and what it said cannot be made up (rule R25).
+func checkBeside(ctx context.Context, js jetstream.JetStream, name, other string) error {
+	if _, err := js.Stream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil // what else is wrong with it is told by who opens it
+	}
+	beside, err := js.Stream(ctx, other)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking up stream %s: %w", other, err)
+	}
+	if used := beside.CachedInfo().State.LastSeq; used > 0 {
+		return fmt.Errorf("stream %s: %w: %s beside it has had %d messages; restore both from a backup, or delete %[3]s as well to start empty",
+			name, ErrStreamLost, other, used)
+	}
+	return nil
 }
 
 // ensure makes a stream that does not exist and checks one that does.
