@@ -22,7 +22,7 @@ func (d *draft) cancel(it *item, c *contenders) error {
 		d.refate(r, operation.Withdrawn)
 		return d.cancelled(it, r)
 	}
-	if r := d.find(ref); r != nil && r.Status == operation.Pending {
+	if r := d.find(ref); r != nil && r.Status.CanBecome(operation.Cancelled) {
 		d.withdraw(r)
 		return d.cancelled(it, r)
 	}

@@ -19,6 +19,7 @@ const (
 type gauges struct {
 	partitions, owned, halted metric.Int64ObservableGauge
 	lag, live, losses, ready  metric.Int64ObservableGauge
+	epoch                     metric.Int64ObservableGauge
 	age, wait, fill           metric.Float64ObservableGauge
 }
 
@@ -33,6 +34,7 @@ func (w *Worker) observe() (stop func(), err error) {
 		owned:      m.gauge("hierarchy.partitions.owned", "partitions that this worker owns"),
 		halted:     m.gauge("hierarchy.partitions.halted", "partitions that this worker has halted: their streams contradict each other"),
 		lag:        m.gauge("hierarchy.partition.lag", "operations stored and not yet decided"),
+		epoch:      m.gauge("hierarchy.partition.epoch", "how often the partition has been claimed; whoever shows the highest owns it"),
 		age:        m.measure("hierarchy.partition.oldest_age", "s", "age of the oldest operation that has not ended"),
 		wait:       m.measure("hierarchy.operations.longest_wait", "s", "how long the oldest operation that is not executing has waited"),
 		live:       m.gauge("hierarchy.operations.live", "operations that outlive their window: waiting or executing"),
@@ -54,7 +56,7 @@ func (w *Worker) observe() (stop func(), err error) {
 		return nil
 	}
 	registered, err := m.meter.RegisterCallback(read,
-		g.partitions, g.owned, g.halted, g.lag, g.age, g.wait, g.live, g.losses, g.fill, g.ready)
+		g.partitions, g.owned, g.halted, g.lag, g.age, g.wait, g.live, g.losses, g.fill, g.ready, g.epoch)
 	if err != nil {
 		return nil, fmt.Errorf("registering gauges: %w", err)
 	}
@@ -75,6 +77,7 @@ func (g *gauges) read(o metric.Observer, s Stats, now time.Time) {
 		losses, wait = max(losses, p.MostLosses), max(wait, since(p.Since, now))
 		of := metric.WithAttributes(keyPartition.Int(id))
 		o.ObserveInt64(g.lag, int64(p.Lag), of)
+		o.ObserveInt64(g.epoch, int64(p.Epoch), of) //nolint:gosec // no partition is claimed so often
 		o.ObserveFloat64(g.age, since(p.Oldest, now).Seconds(), of)
 	}
 	o.ObserveInt64(g.owned, int64(owned))

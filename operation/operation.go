@@ -123,7 +123,7 @@ type Ref struct {
 	ID     uuid.UUID `json:"op_id"`
 }
 
-// Cancel asks that an operation that has not started be given up (rule R17).
+// Cancel asks that an operation which is not executing be given up (rule R17).
 type Cancel struct {
 	ID     uuid.UUID `json:"cancel_id"`
 	OpID   uuid.UUID `json:"op_id"`
