@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-var auditOperations = flag.Int("operations", 20_000, "how many operations TestAuditOfManyOperations audits")
+var operations = flag.Int("operations", 20_000, "how many operations are audited, or wait for a worker")
 
 // What an audit may take, however many operations there are up to a million.
 const (
@@ -40,8 +40,8 @@ func TestAuditOfManyOperations(t *testing.T) {
 	defer func() { _, _ = run.Process.Kill(), run.Wait() }()
 	dialed(t, url)
 	code, out := stressed(t.Context(), t, "stress", "--server", url, "--for", "2h", "--settle", "10m", "--rate", "0", "--targets", "100",
-		"--count", fmt.Sprint(*auditOperations), "--audit=false", "--json")
-	if r := decodeReport(t, out); code != exitDone || r.Submitted < *auditOperations {
+		"--count", fmt.Sprint(*operations), "--audit=false", "--json")
+	if r := decodeReport(t, out); code != exitDone || r.Submitted < *operations {
 		t.Fatalf("exit code %d, report:\n%s", code, out)
 	}
 	began := time.Now()
@@ -49,7 +49,7 @@ func TestAuditOfManyOperations(t *testing.T) {
 	found, err := audit.Output()
 	took := time.Since(began)
 	var r auditReport
-	if bad := json.Unmarshal(found, &r); err != nil || bad != nil || !r.OK || r.Counts.Operations < uint64(*auditOperations) { //nolint:gosec // a flag
+	if bad := json.Unmarshal(found, &r); err != nil || bad != nil || !r.OK || r.Counts.Operations < uint64(*operations) { //nolint:gosec // a flag
 		t.Fatalf("the audit: %v, %v:\n%s", err, bad, found)
 	}
 	usage, ok := audit.ProcessState.SysUsage().(*syscall.Rusage)

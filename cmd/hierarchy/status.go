@@ -66,7 +66,7 @@ type workerStatus struct {
 
 // systemView is what status shows.
 type systemView struct {
-	Generation uint64            `json:"generation"`       // how often the number of partitions was changed
+	Generation uint64            `json:"generation"`       // how often the partitions were made anew
 	Closed     string            `json:"closed,omitempty"` // why no operations are taken
 	Partitions []partitionStatus `json:"partitions"`
 	Workers    []workerStatus    `json:"workers"`
