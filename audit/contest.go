@@ -115,6 +115,15 @@ func (r *resolution) holder() {
 		r.complain(OneWinner, h.op, "by the decision the holder is %s with %s, and it is %s with %s (R7)", h.status, h.effective, held.status, held.effective)
 	default:
 		r.grace(held)
+		r.missing(held)
+	}
+}
+
+// missing wants a holder to count as one that misses the entity only if it does (rule
+// R13). Workers may leave it out.
+func (r *resolution) missing(held *life) {
+	if r.d.holder.missing && held.retryReason != "" && (held.status != operation.Pending || held.retryReason != operation.TargetNotFound) {
+		r.complain(OneWinner, held.id, "by the decision the holder misses the entity, and it is %s after %s (R13)", held.status, held.retryReason)
 	}
 }
 
@@ -254,6 +263,11 @@ func (r *resolution) carryOut() {
 			first.window = w.number
 		}
 		first.role, r.lane.next = operation.NextRole, first
+		r.touched[first.id] = first
+		return
+	}
+	if r.d.provides() {
+		first.window, first.role, first.ahead = w.number, "", true
 		r.touched[first.id] = first
 		return
 	}

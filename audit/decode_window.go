@@ -173,6 +173,8 @@ func (r *reader) holder() *holder {
 			h.status = word(statuses, r.text())
 		case "protected":
 			h.protected = r.bool()
+		case "missing":
+			h.missing = r.bool()
 		case "attempt_at":
 			h.attemptAt = r.time()
 		}
@@ -201,6 +203,8 @@ func (r *reader) contender() (c contender) {
 			c.losses = r.count()
 		case "on_loss":
 			c.onLoss = operation.OnLoss(r.text())
+		case "creates":
+			c.creates = r.bool()
 		case "verdict":
 			c.verdict = word(verdicts, r.text())
 		case "reason":

@@ -13,7 +13,7 @@ import (
 func (k *walk) started(s *stored, f *life) {
 	e := s.event
 	k.reveals(e.window)
-	if l := k.p.lane(f.entity); l.holder != f {
+	if l := k.p.lane(f.entity); l.holder != f && !f.ahead {
 		won := k.until(f.entity, func(d *decision) bool {
 			return d.first().op == f.id && d.first().verdict == operation.Wins
 		})
@@ -26,6 +26,9 @@ func (k *walk) started(s *stored, f *life) {
 		}
 	}
 	k.decided(s, f)
+	if f.ahead && e.opType != operation.CreateEntity {
+		k.complain(OneWinner, s, f.id, "started: it goes ahead of the holder as one that creates the entity, and is of type %s (R13)", e.opType)
+	}
 	switch {
 	case f.status != operation.Pending:
 		k.complain(Order, s, f.id, "started: it is %s, not pending", f.status)
@@ -88,7 +91,7 @@ func (k *walk) retry(s *stored, f *life) {
 	if e.maxRetries != f.maxRetries || e.retries > e.maxRetries {
 		k.complain(RetryLaw, s, f.id, "retry: it is number %d of %d, %d are allowed (R12)", e.retries, e.maxRetries, f.maxRetries)
 	}
-	f.status, f.retries, f.due = operation.Pending, e.retries, e.due
+	f.status, f.retries, f.due, f.retryReason = operation.Pending, e.retries, e.due, e.reason
 }
 
 func (k *walk) recovered(s *stored, f *life) {

@@ -175,10 +175,10 @@ func (j *judgement) separator(i int) operation.Separator {
 }
 
 // verdicts wants the first to win, or to wait for a holder that it may not displace
-// (rules R7 and R8), and the others to lose.
+// (rules R7 and R8) and does not provide with the entity (R13), and the others to lose.
 func (j *judgement) verdicts() {
 	d, first := j.d, j.d.first()
-	may := d.holder != nil && d.holder.status == operation.Pending && !d.holder.protected && first.effective > d.holder.effective
+	may := d.holder != nil && d.holder.status == operation.Pending && !d.holder.protected && first.effective > d.holder.effective && !d.provides()
 	switch {
 	case d.preempts && !may:
 		j.complain(Grace, d.holder.id(), "%s displaces it, which it may not: %s (R7, R8)", first.op, d.holder)
@@ -186,7 +186,7 @@ func (j *judgement) verdicts() {
 		j.complain(Grace, d.holder.id(), "%s of %s does not displace it, though it may: %s (R8)", first.op, first.effective, d.holder)
 	}
 	want := operation.Wins
-	if d.holder != nil && !d.preempts {
+	if d.holder != nil && !d.preempts && !d.provides() {
 		want = operation.Waits
 	}
 	if first.verdict != want {

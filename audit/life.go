@@ -36,9 +36,12 @@ type life struct {
 	due        time.Time
 	retries    int
 	maxRetries int // unknown if it is
-	losses     int
-	sentence   *sentence
-	recorded   bool // a record of it was read since it went on last
+
+	retryReason operation.Reason // of the latest, "" if there was none or it is unknown
+	losses      int
+	ahead       bool // it goes ahead of the holder, which misses the entity
+	sentence    *sentence
+	recorded    bool // a record of it was read since it went on last
 }
 
 // sentence is how an operation must end in the commit at hand, because a decision

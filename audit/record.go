@@ -211,6 +211,7 @@ type holder struct {
 	effective operation.Priority
 	status    operation.Status
 	protected bool
+	missing   bool
 	attemptAt time.Time // zero where the record does not say
 }
 
@@ -222,12 +223,19 @@ type contender struct {
 	sequence         uint64
 	losses           int
 	onLoss           operation.OnLoss
+	creates          bool
 	verdict          operation.Verdict
 	reason           operation.Reason
 	separator        operation.Separator
 }
 
 func (d *decision) first() *contender { return &d.contenders[0] }
+
+// provides reports whether the first makes the entity that the holder misses, so that
+// it goes ahead and the holder stays (rule R13).
+func (d *decision) provides() bool {
+	return d.first().creates && d.holder != nil && d.holder.status == operation.Pending && d.holder.missing
+}
 
 // concerns reports whether an operation contends.
 func (d *decision) concerns(op uuid.UUID) bool {

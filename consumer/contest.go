@@ -32,10 +32,13 @@ func (d *draft) contest(entity uuid.UUID, fresh []*operation.Record) error {
 	if len(c.Contenders) == 0 {
 		return nil
 	}
+	if err := d.creators(&c, all); err != nil {
+		return err
+	}
 	began := time.Now()
 	decision := resolver.Resolve(c, d.round.cfg.Limits)
 	took := time.Since(began)
-	held := resolver.Held(c)
+	held := resolver.Held(c, decision)
 	d.tally.resolved(decision, took, held)
 	d.window.Decisions = append(d.window.Decisions, decision)
 	d.noteVerdicts(&decision, all)
@@ -88,7 +91,45 @@ func (d *draft) holder(entity uuid.UUID) *operation.Holder {
 	return &operation.Holder{
 		OpID: h.OpID, EffectivePriority: h.EffectivePriority, Status: h.Status,
 		Protected: h.Status == operation.Pending && d.protected(h), AttemptAt: h.AttemptAt,
+		Missing: d.misses(h),
 	}
+}
+
+// misses reports whether a holder waits for its entity to appear (rule R13). Whoever
+// may take down the worker runs alone, so that nobody goes ahead of a holder then.
+func (d *draft) misses(h *operation.Record) bool {
+	return h.Status == operation.Pending && h.RetryReason == operation.TargetNotFound && d.p.careful == 0
+}
+
+// creators marks the contenders that make the entity which the holder misses (rule R13).
+func (d *draft) creators(c *resolver.Contest, all map[uuid.UUID]*operation.Record) (err error) {
+	if c.Holder == nil || !c.Holder.Missing {
+		return nil
+	}
+	for i := range c.Contenders {
+		one := &c.Contenders[i]
+		if one.Creates, err = d.creates(all[one.OpID]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// creates reports whether an operation makes its entity within the commit: it either
+// succeeds or fails for good, and never holds the entity. One that a worker died of does.
+func (d *draft) creates(r *operation.Record) (bool, error) {
+	if r.Operation.Type != operation.CreateEntity || d.round.cfg.slow(r.Operation.Type) || r.Crashes > 0 {
+		return false, nil
+	}
+	params, err := operation.ParamsOf[operation.CreateParams](r.Operation)
+	if err != nil {
+		return false, nil //nolint:nilerr // its execution says so
+	}
+	if params.ParentID == uuid.Nil {
+		return true, nil
+	}
+	parent, err := d.round.tx.Entity(params.ParentID)
+	return parent != nil, err
 }
 
 func contender(r *operation.Record, fresh bool) resolver.Contender {

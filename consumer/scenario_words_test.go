@@ -57,6 +57,9 @@ func (s *stage) does(o *operation.Operation, name, value string) bool {
 		become(op(operation.ComplexUpdate, o.Target, o.Priority, `{"add":{"`+cmp.Or(value, "counter")+`":1}}`))
 	case "create":
 		become(create(o.Target))
+		if value != "" {
+			o.Params = json.RawMessage(`{"type":"valve","components":{},"parent_id":"` + s.w.entity(value).String() + `"}`)
+		}
 	case "delete":
 		become(op(operation.DeleteEntity, o.Target, o.Priority, `{}`))
 	case "attach":

@@ -168,7 +168,7 @@ func (d *draft) failed(r *operation.Record, err error) error {
 	f := operation.AsFailure(err)
 	f.Message = abridge(f.Message)
 	r.LastError = f.Message
-	if f.Permanent {
+	if f.Permanent || d.ahead(r) {
 		return d.reject(r, f.Reason, f.Message, nil)
 	}
 	if err := become(r, operation.Failed); err != nil {
@@ -188,6 +188,13 @@ func (d *draft) failed(r *operation.Record, err error) error {
 	return d.retry(r, d.round.cfg.delay(r.Retries-1), f.Reason)
 }
 
+// ahead reports whether an operation goes ahead of the holder of its entity, so that it
+// has no place to wait in for another attempt.
+func (d *draft) ahead(r *operation.Record) bool {
+	holder := d.lane(r.Operation.Target).holder
+	return holder != nil && holder.OpID != r.OpID
+}
+
 // abridge bounds what a system says of a failure: it is stored and told several times.
 func abridge(message string) string {
 	if len(message) <= operation.MaxTextBytes {
@@ -202,7 +209,7 @@ func (d *draft) retry(r *operation.Record, delay time.Duration, reason operation
 	if err := become(r, operation.Pending); err != nil {
 		return err
 	}
-	r.Due = d.round.now.Add(delay)
+	r.Due, r.RetryReason = d.round.now.Add(delay), reason
 	d.tally.retried++
 	d.hold(r)
 	return d.event(operation.RetryEvent, r, &operation.RetryDetail{

@@ -11,7 +11,7 @@ type Verdict string
 
 // The verdicts. An entity has one contender that wins or waits in each window.
 const (
-	Wins    Verdict = "wins"    // it is the entity's holder from now on
+	Wins    Verdict = "wins"    // it is executed
 	Waits   Verdict = "waits"   // it is the best, but the entity is held: it is the entity's next
 	Loses   Verdict = "loses"   // it is rejected
 	Carried Verdict = "carried" // it lost and contends again (on_loss carry)
@@ -40,6 +40,7 @@ type Contender struct {
 	Sequence          uint64    `json:"sequence"`
 	Losses            int       `json:"losses,omitempty"` // windows lost in a row before this one
 	OnLoss            OnLoss    `json:"on_loss,omitempty"`
+	Creates           bool      `json:"creates,omitempty"` // it makes the entity at once (told where the holder misses it)
 	Verdict           Verdict   `json:"verdict"`
 	Reason            Reason    `json:"reason,omitempty"`
 	Separator         Separator `json:"separator,omitempty"` // what put it behind the first
@@ -51,6 +52,7 @@ type Holder struct {
 	EffectivePriority Priority  `json:"effective_priority"`
 	Status            Status    `json:"status"`              // executing, or pending between two attempts
 	Protected         bool      `json:"protected,omitempty"` // within the grace period (rule R8)
+	Missing           bool      `json:"missing,omitempty"`   // between two attempts because the entity does not exist (rule R13)
 	AttemptAt         time.Time `json:"attempt_at,omitzero"` // start of its latest attempt
 }
 

@@ -182,12 +182,13 @@ type Record struct {
 	Depth             int        `json:"depth"`  // operations in its chain of parents, itself included
 	Window            string     `json:"window"` // that decided last
 	Attempt           int        `json:"attempt,omitempty"`
-	AttemptAt         time.Time  `json:"attempt_at,omitzero"` // start of the latest attempt
-	Due               time.Time  `json:"due,omitzero"`        // of the next attempt
-	Retries           int        `json:"retries,omitempty"`   // made after a failed attempt
-	Crashes           int        `json:"crashes,omitempty"`   // workers that went away during an attempt
-	Careful           bool       `json:"careful,omitempty"`   // run alone: its worker may have died of it
-	Losses            int        `json:"losses,omitempty"`    // windows lost in a row
+	AttemptAt         time.Time  `json:"attempt_at,omitzero"`    // start of the latest attempt
+	Due               time.Time  `json:"due,omitzero"`           // of the next attempt
+	Retries           int        `json:"retries,omitempty"`      // made after a failed attempt
+	RetryReason       Reason     `json:"retry_reason,omitempty"` // of the latest
+	Crashes           int        `json:"crashes,omitempty"`      // workers that went away during an attempt
+	Careful           bool       `json:"careful,omitempty"`      // run alone: its worker may have died of it
+	Losses            int        `json:"losses,omitempty"`       // windows lost in a row
 	Reason            Reason     `json:"reason,omitempty"`
 	LastError         string     `json:"last_error,omitempty"`
 }

@@ -51,6 +51,8 @@ func holding(d *operation.Decision) string {
 		return string(h.Status)
 	case h.Status == operation.Executing:
 		return "executing: an execution is never interrupted, the first waits (R7)"
+	case provides(d.First().Creates, h):
+		return "between two attempts because there is no such entity: the first creates it and goes ahead (R13)"
 	case d.Preempts:
 		return "between two attempts and out of its grace period: the first is of higher priority and displaces it (R8)"
 	case d.First().EffectivePriority <= h.EffectivePriority:

@@ -27,13 +27,13 @@ func decodeContest(data []byte) (Contest, Limits) {
 	c := Contest{Entity: id("e")}
 	if kind, p := b.next(), b.next(); kind%4 > 0 {
 		c.Holder = &operation.Holder{
-			OpID: id("h"), EffectivePriority: operation.Priority(p % 12), Protected: kind%4 == 2,
+			OpID: id("h"), EffectivePriority: operation.Priority(p % 12), Protected: kind%4 == 2, Missing: kind >= 128,
 			Status: operation.Statuses()[kind/4%len(operation.Statuses())],
 		}
 	}
 	for len(b) > 0 && len(c.Contenders) < 24 {
 		i := len(c.Contenders)
-		x := Contender{OpID: numbered(i), Sequence: uint64(b.next()), New: i%2 == 0}
+		x := Contender{OpID: numbered(i), Sequence: uint64(b.next()), New: i%2 == 0, Creates: i%3 == 1}
 		if parent := b.next(); parent%2 == 1 {
 			x.ParentID = numbered(parent / 2 % 24)
 		}
@@ -60,7 +60,7 @@ func FuzzResolve(f *testing.F) {
 		if Explain(Resolve(c, l)) == "" {
 			t.Error("nothing to explain")
 		}
-		Held(c)
+		Held(c, Resolve(c, usual))
 	})
 }
 

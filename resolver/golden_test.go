@@ -22,7 +22,7 @@ var commands = map[string]func(t *testing.T, header line, input string) string{
 		t.Helper()
 		c := contest(t, input)
 		out := brief(Resolve(c, header.limits()))
-		if held := Held(c); held != (Counters{}) {
+		if held := Held(c, Resolve(c, usual)); held != (Counters{}) {
 			out += fmt.Sprintf("held off: %d by grace, %d by execution\n", held.GracePeriodSaves, held.ExecutingProtections)
 		}
 		return out

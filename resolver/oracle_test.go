@@ -123,11 +123,11 @@ func leads(c Contest, x Contender) bool {
 func sentence(c Contest, l Limits, x Contender, carryAhead int) *operation.Contender {
 	out := &operation.Contender{
 		OpID: x.OpID, Priority: x.Priority, EffectivePriority: x.Effective, InheritedFrom: x.InheritedFrom,
-		ParentID: x.ParentID, CreatedAt: x.CreatedAt, Sequence: x.Sequence, Losses: x.Losses, OnLoss: x.OnLoss,
+		ParentID: x.ParentID, CreatedAt: x.CreatedAt, Sequence: x.Sequence, Losses: x.Losses, OnLoss: x.OnLoss, Creates: x.Creates,
 	}
 	if leads(c, x) {
 		out.Verdict = operation.Waits
-		if c.Holder == nil || oraclePreempts(c, x) {
+		if c.Holder == nil || oraclePreempts(c, x) || oracleProvides(c, x) {
 			out.Verdict = operation.Wins
 		}
 		return out
@@ -148,10 +148,15 @@ func sentence(c Contest, l Limits, x Contender, carryAhead int) *operation.Conte
 }
 
 func oraclePreempts(c Contest, first Contender) bool {
-	if c.Holder == nil || c.Holder.Status != operation.Pending || c.Holder.Protected {
+	if c.Holder == nil || c.Holder.Status != operation.Pending || c.Holder.Protected || oracleProvides(c, first) {
 		return false
 	}
 	return c.Holder.EffectivePriority < first.Effective
+}
+
+// oracleProvides reports whether the holder waits for what the first makes.
+func oracleProvides(c Contest, first Contender) bool {
+	return c.Holder != nil && c.Holder.Missing && c.Holder.Status == operation.Pending && first.Creates
 }
 
 // oracleSeparator compares a loser with the one that nobody goes ahead of.

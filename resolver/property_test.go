@@ -30,6 +30,7 @@ func contests() *rapid.Generator[Contest] {
 				Sequence:  uint64(sequences[i]),
 				Losses:    rapid.IntRange(0, 4).Draw(t, "losses"),
 				OnLoss:    rapid.SampledFrom([]operation.OnLoss{"", operation.Reject, operation.Carry}).Draw(t, "on loss"),
+				Creates:   rapid.Bool().Draw(t, "creates"),
 				New:       rapid.Bool().Draw(t, "new"),
 			})
 		}
@@ -47,6 +48,7 @@ func holders() *rapid.Generator[*operation.Holder] {
 			EffectivePriority: rapid.SampledFrom(operation.Priorities()).Draw(t, "effective"),
 			Status:            rapid.SampledFrom([]operation.Status{operation.Executing, operation.Pending}).Draw(t, "status"),
 			Protected:         rapid.Bool().Draw(t, "protected"),
+			Missing:           rapid.Bool().Draw(t, "missing"),
 		}
 	})
 }
@@ -120,7 +122,7 @@ func TestR7_R8_HolderOracle(t *testing.T) {
 			}
 			return
 		}
-		best := slices.MaxFunc(c.Contenders, func(a, b Contender) int { return int(a.Effective - b.Effective) })
+		best := c.Contenders[slices.IndexFunc(c.Contenders, func(x Contender) bool { return leads(c, x) })]
 		if want := oraclePreempts(c, best); d.Preempts != want {
 			t.Fatalf("preempts is %v, want %v", d.Preempts, want)
 		}
@@ -131,8 +133,9 @@ func TestR7_R8_HeldCountsWhomTheHolderKeepsOff(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := contests().Draw(t, "contest")
 		var want Counters
+		wins := slices.ContainsFunc(c.Contenders, func(x Contender) bool { return leads(c, x) && oracleProvides(c, x) })
 		for _, x := range c.Contenders {
-			if c.Holder == nil || !x.New || x.Effective <= c.Holder.EffectivePriority {
+			if wins || c.Holder == nil || !x.New || x.Effective <= c.Holder.EffectivePriority {
 				continue
 			}
 			if c.Holder.Status == operation.Executing {
@@ -141,7 +144,7 @@ func TestR7_R8_HeldCountsWhomTheHolderKeepsOff(t *testing.T) {
 				want.GracePeriodSaves++
 			}
 		}
-		if got := Held(c); got != want {
+		if got := Held(c, Resolve(c, usual)); got != want {
 			t.Fatalf("held off %+v, want %+v", got, want)
 		}
 	})

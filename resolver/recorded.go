@@ -18,7 +18,7 @@ func Recorded(d operation.Decision) Contest {
 		r := &d.Contenders[i]
 		c.Contenders[i] = Contender{
 			OpID: r.OpID, ParentID: r.ParentID, InheritedFrom: r.InheritedFrom, Priority: r.Priority,
-			Effective: r.EffectivePriority, CreatedAt: r.CreatedAt, Sequence: r.Sequence, Losses: r.Losses, OnLoss: r.OnLoss,
+			Effective: r.EffectivePriority, CreatedAt: r.CreatedAt, Sequence: r.Sequence, Losses: r.Losses, OnLoss: r.OnLoss, Creates: r.Creates,
 		}
 	}
 	return c

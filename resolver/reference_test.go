@@ -35,7 +35,7 @@ func TestB1_CriticalWinsOverThree(t *testing.T) {
 func TestB2_LowFinishesThenCriticalRuns(t *testing.T) {
 	c := contest(t, "holder h low executing\na critical")
 	want(t, c, "a waits\n")
-	if got := Held(c); got != (Counters{ExecutingProtections: 1}) {
+	if got := Held(c, Resolve(c, usual)); got != (Counters{ExecutingProtections: 1}) {
 		t.Errorf("held off %+v", got)
 	}
 	c.Holder, c.Contenders[0].New = nil, false
@@ -45,12 +45,12 @@ func TestB2_LowFinishesThenCriticalRuns(t *testing.T) {
 func TestB3_LowKeepsItsTurnWithinGrace(t *testing.T) {
 	c := contest(t, "holder h low protected\na critical")
 	want(t, c, "a waits\n")
-	if got := Held(c); got != (Counters{GracePeriodSaves: 1}) {
+	if got := Held(c, Resolve(c, usual)); got != (Counters{GracePeriodSaves: 1}) {
 		t.Errorf("held off %+v", got)
 	}
 	c.Holder.Protected, c.Contenders[0].New = false, false
 	want(t, c, "preempts h\na wins\n")
-	if got := Held(c); got != (Counters{}) {
+	if got := Held(c, Resolve(c, usual)); got != (Counters{}) {
 		t.Errorf("held off after the grace period: %+v", got)
 	}
 }

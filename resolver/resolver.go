@@ -23,6 +23,9 @@
 //   - R8: the holder is between two attempts, out of its grace period and of lower
 //     effective priority: then the first contender wins and preempts it. [Held] counts
 //     whom an execution or a grace period holds off.
+//   - R13: a first contender that creates the entity goes ahead of a holder that is
+//     between two attempts because there is no such entity; it neither waits for the
+//     holder nor displaces it.
 //   - R10: the parent must be live; [Inherit] looks at the direct parent only.
 //
 // Rule R6 is put as it is, and not as "a parent beats its child", because the latter
@@ -53,6 +56,7 @@ type Contender struct {
 	Sequence      uint64    // in the operations stream
 	Losses        int       // windows lost in a row so far
 	OnLoss        operation.OnLoss
+	Creates       bool // it makes the entity at once
 	New           bool // staged by this window: neither the entity's next nor carried
 }
 
@@ -88,7 +92,7 @@ func Resolve(c Contest, l Limits) operation.Decision {
 			d.Contenders[i].Separator = separator(&ranked[0], &ranked[i], parents)
 		}
 	}
-	d.Preempts = preempts(ranked[0].Effective, c.Holder)
+	d.Preempts = preempts(ranked[0].Contender, c.Holder)
 	judgeFirst(&d)
 	judgeLosers(d.Contenders[1:], l)
 	return d
@@ -99,19 +103,26 @@ func entered(c *Contender) operation.Contender {
 	return operation.Contender{
 		OpID: c.OpID, Priority: c.Priority, EffectivePriority: c.Effective,
 		InheritedFrom: c.InheritedFrom, ParentID: c.ParentID,
-		CreatedAt: c.CreatedAt, Sequence: c.Sequence, Losses: c.Losses, OnLoss: c.OnLoss,
+		CreatedAt: c.CreatedAt, Sequence: c.Sequence, Losses: c.Losses, OnLoss: c.OnLoss, Creates: c.Creates,
 	}
 }
 
 // preempts reports whether a first contender displaces the holder (rule R8).
-func preempts(first operation.Priority, h *operation.Holder) bool {
-	return h != nil && h.Status == operation.Pending && !h.Protected && first > h.EffectivePriority
+func preempts(first *Contender, h *operation.Holder) bool {
+	return h != nil && h.Status == operation.Pending && !h.Protected && first.Effective > h.EffectivePriority &&
+		!provides(first.Creates, h)
+}
+
+// provides reports whether a contender makes the entity that the holder misses (rule
+// R13).
+func provides(creates bool, h *operation.Holder) bool {
+	return creates && h != nil && h.Status == operation.Pending && h.Missing
 }
 
 func judgeFirst(d *operation.Decision) {
 	first := d.First()
 	first.Verdict = operation.Wins
-	if d.Holder != nil && !d.Preempts {
+	if d.Holder != nil && !d.Preempts && !provides(first.Creates, d.Holder) {
 		first.Verdict = operation.Waits
 	}
 }
@@ -137,16 +148,17 @@ func judgeLosers(losers []operation.Contender, l Limits) {
 }
 
 // Counters count the new contenders of higher effective priority than the holder
-// that were held off, whether they went on to wait or to lose.
+// that were held off, whether they went on to wait or to lose. A first contender that
+// wins shows that nobody was.
 type Counters struct {
 	GracePeriodSaves     int // by the holder's grace period
 	ExecutingProtections int // by the holder's execution
 }
 
-// Held returns what a contest adds to the counters.
-func Held(c Contest) Counters {
+// Held returns what a contest that was decided so adds to the counters.
+func Held(c Contest, d operation.Decision) Counters {
 	var out Counters
-	if c.Holder == nil {
+	if c.Holder == nil || len(d.Contenders) == 0 || d.First().Verdict == operation.Wins {
 		return out
 	}
 	higher := 0

@@ -120,7 +120,7 @@ func (l line) contender(sequence int) Contender {
 		OpID: id(l.words[0]), ParentID: l.id("parent"), InheritedFrom: l.id("from"),
 		Priority: l.priority(l.words[1]), Effective: l.effective(),
 		CreatedAt: l.at(), Sequence: uint64(l.number("seq", sequence)),
-		Losses: l.number("lost", 0), New: !l.has("old"),
+		Losses: l.number("lost", 0), New: !l.has("old"), Creates: l.has("creates"),
 	}
 	if l.has("carry") {
 		c.OnLoss = operation.Carry
@@ -141,7 +141,7 @@ func contest(t *testing.T, text string) Contest {
 			l.words = l.words[1:]
 			c.Holder = &operation.Holder{
 				OpID: id(l.words[0]), EffectivePriority: l.priority(l.words[1]), Status: operation.Pending,
-				Protected: l.has("protected"),
+				Protected: l.has("protected"), Missing: l.has("missing"),
 			}
 			if l.has("executing") {
 				c.Holder.Status = operation.Executing
