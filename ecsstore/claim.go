@@ -148,7 +148,7 @@ func (s *JetStream) checkInput(ctx context.Context, partition int, cursor uint64
 
 // unreadable says why a stream was not read. One that is gone halts the partition.
 func unreadable(stream string, err error) error {
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, ErrNotInitialized) {
 		return fmt.Errorf("%w: stream %s does not exist: restore it from a backup", ErrHalted, stream)
 	}
 	return fmt.Errorf("reading stream %s: %w", stream, err)

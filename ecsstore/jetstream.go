@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,45 +103,15 @@ func decodeNumbers(data []byte, out any) error {
 	return dec.Decode(out)
 }
 
-// getRequest asks a stream's leader for one message: the last of a subject, or the
-// first of NextFor from Sequence on.
-type getRequest struct {
-	Sequence uint64 `json:"seq,omitempty"`
-	LastFor  string `json:"last_by_subj,omitempty"`
-	NextFor  string `json:"next_by_subj,omitempty"`
-}
-
-// stored is a message as the leader returns it.
-type stored struct {
-	Subject  string    `json:"subject"`
-	Sequence uint64    `json:"seq"`
-	Data     []byte    `json:"data"`
-	Time     time.Time `json:"time"`
-}
-
-// leaderGet reads one message through the stream's leader, which a direct get would
-// not: it returns nil if there is none.
+// leaderGet reads one message through the stream's leader. It returns nil if there is
+// none.
 func (s *JetStream) leaderGet(ctx context.Context, stream string, req getRequest) (*stored, error) {
-	body, err := json.Marshal(req)
-	if err != nil {
-		return nil, fmt.Errorf("reading stream %s: %w", stream, err)
-	}
-	reply, err := s.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
-	if err != nil {
-		return nil, fmt.Errorf("reading stream %s: %w", stream, err)
-	}
-	var got struct {
-		Message *stored             `json:"message"`
-		Error   *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, &got); err != nil {
-		return nil, fmt.Errorf("reading stream %s: %w", stream, err)
-	}
-	if got.Error != nil && got.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+	msg, err := ask(ctx, s.js, stream, req)
+	if errors.Is(err, ErrNotFound) {
 		return nil, nil //nolint:nilnil // no message and no error is what the caller asks about
 	}
-	if got.Error != nil {
-		return nil, unreadable(stream, got.Error)
+	if err != nil {
+		return nil, unreadable(stream, err)
 	}
-	return got.Message, nil
+	return msg, nil
 }

@@ -3,16 +3,13 @@ package ecsstore
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -268,65 +265,8 @@ func (r *Reader) lastSequence(ctx context.Context) (uint64, error) {
 	return stream.CachedInfo().State.LastSeq, nil
 }
 
-// askTimeout bounds a question whose context has no deadline of its own.
-const askTimeout = 5 * time.Second
-
-// ask puts a question to the leader of a stream. The library's own method asks any
-// replica wherever direct reads are allowed, and a replica may be behind.
 func (r *Reader) ask(ctx context.Context, stream string, q getRequest) (*stored, error) {
-	body, err := json.Marshal(q)
-	if err != nil {
-		return nil, err
-	}
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, askTimeout)
-		defer cancel()
-	}
-	reply, err := r.js.Conn().RequestWithContext(ctx, apiPrefix(r.js)+"STREAM.MSG.GET."+stream, body)
-	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, fmt.Errorf("%w: %w", ErrNoJetStream, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var got struct {
-		Message *stored             `json:"message"`
-		Error   *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, &got); err != nil {
-		return nil, fmt.Errorf("reading the broker's answer: %w", err)
-	}
-	if got.Error != nil {
-		return nil, askError(stream, got.Error)
-	}
-	if got.Message == nil {
-		return nil, jetstream.ErrInvalidJetStreamResponse
-	}
-	return got.Message, nil
-}
-
-func askError(stream string, err *jetstream.APIError) error {
-	switch err.ErrorCode {
-	case jetstream.JSErrCodeMessageNotFound:
-		return ErrNotFound
-	case jetstream.JSErrCodeStreamNotFound:
-		return fmt.Errorf("stream %s: %w", stream, ErrNotInitialized)
-	case jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
-		return ErrNoJetStream
-	}
-	return err
-}
-
-func apiPrefix(js jetstream.JetStream) string {
-	options := js.Options()
-	switch {
-	case options.Domain != "":
-		return "$JS." + options.Domain + ".API."
-	case options.APIPrefix != "":
-		return strings.TrimSuffix(options.APIPrefix, ".") + "."
-	}
-	return jetstream.DefaultAPIPrefix
+	return ask(ctx, r.js, stream, q)
 }
 
 // readLast returns the last message of a subject as a T; what names it in errors.

@@ -20,6 +20,8 @@ type scan struct {
 	cfg    jetstream.ConsumerConfig // where to start, and what to read
 	follow bool                     // go on at the end and wait for more
 	began  bool                     // there was a consumer
+	read   uint64                   // the last message so far
+	last   uint64                   // the one to end with, where it does not follow
 
 	// using, where it is set, is told of each consumer, and of nil when there is none.
 	using func(jetstream.Consumer)
@@ -35,6 +37,7 @@ const (
 	scanRequest   = 5 * time.Second
 	scanPause     = 20 * time.Millisecond
 	scanMaxPause  = time.Second
+	scanCheck     = 250 * time.Millisecond // whether the last message is still there
 )
 
 // Why a scan needs another consumer.
@@ -51,6 +54,9 @@ func (s *scan) run(ctx context.Context, each func(jetstream.Msg) bool) error {
 	s.cfg.InactiveThreshold = scanIdle
 	if len(s.cfg.FilterSubjects) == 1 { // then the broker can tell by the request who may read what
 		s.cfg.FilterSubject, s.cfg.FilterSubjects = s.cfg.FilterSubjects[0], nil
+	}
+	if over, err := s.ends(ctx); over || err != nil {
+		return err
 	}
 	for pause := scanPause; ; {
 		done, err := s.session(ctx, func(msg jetstream.Msg) bool {
@@ -72,6 +78,34 @@ func (s *scan) run(ctx context.Context, each func(jetstream.Msg) bool) error {
 		}
 		pause = min(2*pause, scanMaxPause)
 	}
+}
+
+// ends finds the message that a scan ends with which does not follow, and reports
+// whether it has been read. The leader is asked: the consumer may be of a replica that
+// has yet to catch up, and its end is none.
+func (s *scan) ends(ctx context.Context) (over bool, err error) {
+	if s.follow {
+		return false, nil
+	}
+	var last stored
+	for _, subject := range append(s.cfg.FilterSubjects, s.cfg.FilterSubject) {
+		if subject == "" {
+			continue
+		}
+		msg, err := ask(ctx, s.js, s.stream, getRequest{LastFor: subject})
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return false, err
+		case msg.Sequence > last.Sequence:
+			last = *msg
+		}
+	}
+	if s.last == 0 || last.Sequence < s.last { // it is gone
+		s.last = last.Sequence
+	}
+	since := s.cfg.OptStartTime
+	return s.last <= s.read || s.last < s.cfg.OptStartSeq || since != nil && last.Time.Before(*since), nil
 }
 
 // endsScan reports whether another consumer would fare no better.
@@ -97,9 +131,6 @@ func (s *scan) session(ctx context.Context, each func(jetstream.Msg) bool) (done
 		return false, err
 	}
 	defer s.forget(ctx, consumer)
-	if !s.follow && consumer.CachedInfo().NumPending == 0 {
-		return true, nil
-	}
 	if s.using != nil {
 		s.using(consumer)
 		defer s.using(nil)
@@ -118,7 +149,9 @@ func (s *scan) session(ctx context.Context, each func(jetstream.Msg) bool) (done
 	}
 	defer running.Stop()
 	defer cancel() // first: Stop may wait for the callback
-	for expected := uint64(1); ; expected++ {
+	check := time.NewTicker(scanCheck)
+	defer check.Stop()
+	for expected := uint64(1); ; {
 		select {
 		case msg := <-messages:
 			meta, err := msg.Metadata()
@@ -128,9 +161,15 @@ func (s *scan) session(ctx context.Context, each func(jetstream.Msg) bool) (done
 			if meta.Sequence.Consumer != expected {
 				return false, errScanGap
 			}
+			expected++
+			s.read = meta.Sequence.Stream
 			s.cfg.DeliverPolicy, s.cfg.OptStartSeq, s.cfg.OptStartTime = jetstream.DeliverByStartSequencePolicy, meta.Sequence.Stream+1, nil
-			if !each(msg) || !s.follow && meta.NumPending == 0 {
+			if !each(msg) || !s.follow && s.read >= s.last {
 				return true, nil
+			}
+		case <-check.C:
+			if over, err := s.ends(ctx); over || err != nil {
+				return over, err
 			}
 		case err := <-broken:
 			return false, err

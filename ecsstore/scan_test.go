@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/internal/natstest"
 	"github.com/hierarchy-events/hierarchy/operation"
@@ -106,6 +108,38 @@ func TestR20_FollowOverABadLine(t *testing.T) {
 		f.wants("lost")
 		if lost < 2 {
 			f.Errorf("the event was lost %d times, want several", lost)
+		}
+	})
+}
+
+// A scan to the present end does not wait for a message that has been removed since.
+func TestEventsEndWhereTheLastIsGone(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		archive := &archive{t: t, js: s.JetStream(t)}
+		if err := ecsstore.Init(t.Context(), archive.js, archive.space, settings()); err != nil {
+			t.Fatal(err)
+		}
+		for _, entity := range []string{"first", "second", "last"} {
+			archive.event(operation.CompletedEvent, operation.EntityID(entity), 1)
+		}
+		stream, err := archive.js.Stream(t.Context(), archive.space.StoreStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		began := time.Now()
+		for _, err := range ecsstore.NewReader(archive.js, archive.space).Events(t.Context(), ecsstore.EventFilter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen++; seen == 1 {
+				if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(archive.space.Event(operation.CompletedEvent, operation.EntityID("last")))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if took := time.Since(began); seen < 2 || took > time.Second {
+			t.Errorf("saw %d events in %v, want two, or three, and the end", seen, took)
 		}
 	})
 }
