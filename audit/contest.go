@@ -241,7 +241,7 @@ func (r *resolution) enters(c *contender, f *life) {
 		r.a.report.Counts.Inherited++
 	}
 	r.p.ledger.update(c.op, func(k *known) {
-		k.target = fingerprint(f.entity)
+		k.target = hashOf(f.target)
 		k.own, k.effective, k.depth = uint8(c.own), uint8(c.effective), uint8(min(f.depth, 255)) //nolint:gosec // small
 	})
 }

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,15 +19,10 @@ type known struct {
 	ended          uint64 // first sequence of the commit that ended it, 0 while it lives
 	number         uint32 // how many the partition had taken before, modulo 2^32
 	at             uint32 // when it was taken, in seconds since 1970
-	target         uint32 // part of its target's id
+	target         uint32 // hash of its target, see hashOf
 	own, effective uint8  // priorities
 	depth          uint8  // operations in its chain of parents, 0 if unknown
 	status         uint8  // index into statusList
-}
-
-// fingerprint returns part of an id, which tells apart those that are not alike on purpose.
-func fingerprint(id uuid.UUID) uint32 {
-	return binary.BigEndian.Uint32(id[:4]) ^ binary.BigEndian.Uint32(id[12:])
 }
 
 var statusList = operation.Statuses()
@@ -59,6 +53,17 @@ func (l *ledger) find(id uuid.UUID) (known, bool) {
 	}
 	k, ok := l.older[id]
 	return k, ok
+}
+
+// all yields what is remembered.
+func (l *ledger) all(yield func(uuid.UUID, known) bool) {
+	for _, m := range []map[uuid.UUID]known{l.older, l.latest} {
+		for id, k := range m {
+			if !yield(id, k) {
+				return
+			}
+		}
+	}
 }
 
 // enter adds an operation that was just taken.

@@ -29,8 +29,9 @@ func (k *walk) kin(index int, ref operation.Ref) (kin, bool) {
 			return kin{own: f.own, effective: f.effective, depth: max(f.depth, 1), status: f.status, born: f.born, partition: p.id}, true
 		}
 	}
+	target := hashOf(ref.Target.String())
 	for _, p := range k.a.parts {
-		if old, ok := p.ledger.find(ref.ID); ok && old.terminal() && old.target == fingerprint(ref.Target) && (old.effective != 0 || lifeless(old.state())) {
+		if old, ok := p.ledger.find(ref.ID); ok && old.terminal() && old.target == target && (old.effective != 0 || lifeless(old.state())) {
 			return kin{
 				own: operation.Priority(old.own), effective: operation.Priority(old.effective), depth: 1,
 				status: old.state(), born: old.ended, ended: old.ended, partition: p.id,

@@ -55,9 +55,8 @@ func (k *walk) recall(s *stored) {
 		if _, ok := k.p.ledger.find(t.op); ok {
 			continue
 		}
-		entity := entityOf(t.target)
 		k.p.ledger.enter(t.op, known{
-			target: fingerprint(entity),
+			target: hashOf(t.target),
 			digest: t.digest, at: uint32(s.at.Unix()), ended: s.sequence, status: statusIndex(t.status), //nolint:gosec // small
 		})
 	}

@@ -24,6 +24,11 @@ func (k *walk) take(index int, s *stored) {
 		last = t.sequence
 		sub := subs[t.sequence]
 		k.matches(s, t, sub)
+		if sub != nil {
+			k.belongs(s, t.op, sub.target)
+		} else {
+			k.belongs(s, t.op, t.target)
+		}
 		k.enter(index, s, t, sub)
 	}
 	k.p.passed = max(k.p.passed, w.cursor)
@@ -176,7 +181,7 @@ func (k *walk) born(index int, s *stored, t *taken, sub *submission) {
 	k.fresh[t.op] = &newcomer{life: f, window: index, taken: t}
 	p.ledger.enter(t.op, known{
 		digest: t.digest, at: uint32(s.window.closed.Unix()), own: uint8(f.own), //nolint:gosec // small
-		target: fingerprint(f.entity),
+		target: hashOf(f.target),
 		status: statusIndex(operation.Pending),
 	})
 }

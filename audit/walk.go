@@ -96,6 +96,7 @@ func (k *walk) decisions(index int, s *stored) {
 			continue // it has been complained of
 		}
 		k.a.report.Counts.Decisions++
+		k.belongs(s, d.first().op, d.entity.String())
 		k.queues[d.entity] = append(k.queues[d.entity], &contest{window: index, decision: d})
 	}
 }
