@@ -35,6 +35,7 @@ type auditor struct {
 	latestChange map[uuid.UUID]*event // of each entity that the commit at hand changes
 	writers      map[string]uint64    // first sequence of each worker's latest commit
 	unseen       map[uuid.UUID]bool   // entities whose head was replaced before it was read
+	twins        map[content]known    // operations that another one of the same id has displaced in a ledger
 }
 
 func newAuditor(o Options) *auditor {
@@ -47,6 +48,7 @@ func newAuditor(o Options) *auditor {
 	a := &auditor{
 		o: o, rules: o.Rules, now: time.Now, parts: map[int]*partition{},
 		latestChange: map[uuid.UUID]*event{}, entities: map[uuid.UUID]*entity{}, writers: map[string]uint64{}, unseen: map[uuid.UUID]bool{},
+		twins: map[content]known{},
 	}
 	a.latest = a.leader
 	a.report.Violations = []Violation{}

@@ -159,8 +159,9 @@ func (a *auditor) lapse() {
 	if !a.whole && !a.judged {
 		return
 	}
-	a.whole, a.judged = false, false
+	a.whole, a.judged, a.partitions = false, false, 0
 	clear(a.parts)
+	clear(a.twins)
 	for _, e := range a.entities {
 		*e = entity{revision: e.revision, versions: e.versions}
 	}
@@ -170,6 +171,7 @@ func (a *auditor) lapse() {
 // judgeCommit holds a commit to the invariants.
 func (a *auditor) judgeCommit(ctx context.Context, c *commit) error {
 	a.judged = true
+	before := a.partitions
 	for _, s := range c.strays {
 		a.complain(Agreement, spot{partition: s.partition, sequences: []uint64{s.sequence}},
 			"%s stands among what another partition has in the commit", s.subject)
@@ -189,6 +191,7 @@ func (a *auditor) judgeCommit(ctx context.Context, c *commit) error {
 		}
 		a.judgePart(c, p)
 	}
+	a.judgeResize(c, before)
 	a.judgeChecks(c)
 	for _, s := range c.heads {
 		a.judgeHead(s)

@@ -104,22 +104,25 @@ func decodeLedger(s *stored, tail string, _ nats.Header) error {
 	if err := s.locate(ledgerFamily, tail); err != nil {
 		return err
 	}
-	r := reader{data: s.data}
+	r, p := reader{data: s.data}, &page{}
 	for key := range r.members() {
 		switch string(key) {
+		case "partitions":
+			p.partitions = r.count()
 		case "partition":
 			if n := r.count(); n != s.partition {
 				return fmt.Errorf("the page of a ledger says it is of partition %d", n)
 			}
 		case "taken":
 			for range r.elements() {
-				s.ledger = append(s.ledger, r.taken())
+				p.taken = append(p.taken, r.taken())
 			}
 		}
 	}
 	if err := r.done(); err != nil {
 		return fmt.Errorf("reading a page of a ledger: %w", err)
 	}
+	s.page = p
 	return nil
 }
 

@@ -25,10 +25,16 @@ type partition struct {
 	fence    uint64 // where its fence was at its latest commit, 0 if unknown
 	fenced   uint64 // epoch of that fence
 	released bool
-	tally    operation.Counts  // of the windows that were read
-	base     *operation.Counts // what was counted before those, once a fence has told
+
+	generation uint64 // of its fence,
+	dated      bool   // if that is known
+	of         int    // partitions that its fence says there are, 0 if unknown
+
+	tally operation.Counts  // of the windows that were read
+	base  *operation.Counts // what was counted before those, once a fence has told
 
 	ledger ledger
+	handed ledger              // what it was handed on by a change of the number of partitions that goes on
 	lives  map[uuid.UUID]*life // operations that were taken and have not ended
 	lanes  map[uuid.UUID]*lane // of the entities that are held or waited for
 }
@@ -36,7 +42,7 @@ type partition struct {
 func (a *auditor) partition(id int) *partition {
 	p := a.parts[id]
 	if p == nil {
-		p = &partition{id: id, lives: map[uuid.UUID]*life{}, lanes: map[uuid.UUID]*lane{}}
+		p = &partition{id: id, lives: map[uuid.UUID]*life{}, lanes: map[uuid.UUID]*lane{}, dated: a.whole}
 		a.parts[id] = p
 	}
 	return p
@@ -51,6 +57,7 @@ func (p *partition) adopt(w *window) {
 
 func (p *partition) adoptFence(s *stored) {
 	p.fence, p.fenced, p.released = s.sequence, s.fence.Epoch, s.fence.Released
+	p.generation, p.dated, p.of = s.fence.Generation, true, s.fence.Partitions
 }
 
 // committed notes where the fence of a commit lies.
@@ -148,13 +155,15 @@ func (a *auditor) judgeFence(c *commit, s *stored) {
 		a.complain(Owners, at, "the fence is %s's in epoch %d, which is %s's (R23)", f.Owner, f.Epoch, p.owner)
 	}
 	a.judgeCounts(p, f, at)
-	p.fence, p.fenced, p.released = s.sequence, f.Epoch, f.Released
+	a.judgeGeneration(p, f, at)
+	p.adoptFence(s)
 }
 
-// wrote reports whether a commit has a part of a partition.
+// wrote reports whether a commit has decision records of a partition. Pages of a ledger
+// are written under a claim that has made none yet.
 func wrote(c *commit, partition int) bool {
 	for _, p := range c.parts {
-		if p.partition == partition {
+		if p.partition == partition && len(p.windows) > 0 {
 			return true
 		}
 	}

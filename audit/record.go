@@ -51,7 +51,7 @@ type stored struct {
 	version *version
 	event   *event
 	dead    *dead
-	ledger  []taken // a page of what was taken before the number of partitions changed
+	page    *page
 	window  *window
 }
 
@@ -187,6 +187,13 @@ type taken struct {
 	status   operation.Status
 	reason   operation.Reason
 	target   string // where no decision of the window names it
+}
+
+// page is a page of what a partition remembers from before the number of partitions
+// was changed.
+type page struct {
+	partitions int // how many there will be
+	taken      []taken
 }
 
 // settled is an operation of an earlier window that ended.
