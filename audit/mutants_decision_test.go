@@ -119,7 +119,10 @@ var decisionMutants = []mutant{
 		holder := `"op_id":"` + f.get(l, "decisions.holder.op_id") + `"`
 		before, at := f.get(l, "decisions.holder.attempt_at"), f.get(l, "closed")
 		for _, l := range f.store {
-			if l.kind() == "events.started" && has(l, holder) {
+			if !has(l, holder) {
+				continue // others may have begun at the same time
+			}
+			if l.kind() == "events.started" {
 				l.Data = strings.ReplaceAll(l.Data, `"time":"`+before, `"time":"`+at)
 			}
 			l.Data = strings.ReplaceAll(l.Data, `"attempt_at":"`+before, `"attempt_at":"`+at)

@@ -72,7 +72,7 @@ var lifeMutants = []mutant{
 		f.set(f.line("events.retry", `"retry_count":1`), "data.backoff_ms", 1)
 	}},
 	{name: "a delay is not waited for", wants: []Invariant{RetryLaw}, more: true, forge: func(f *forge) {
-		l := f.line("events.retry", `"retry_count":1`)
+		l := f.line("events.retry", `"max_retries":1`)
 		f.set(f.behind(l, "events.started", f.op(l)), "time", f.get(l, "time"))
 	}},
 	{name: "a recovered operation loses a retry", wants: []Invariant{RetryLaw}, more: true, forge: func(f *forge) {
@@ -122,7 +122,7 @@ var lifeMutants = []mutant{
 		f.set(f.line("op", `"status":"executing"`), "status", "pending")
 	}},
 	{name: "a record forgets attempts", wants: []Invariant{RetryLaw}, forge: func(f *forge) {
-		f.set(f.line("op", `"attempt":2`), "attempt", 1)
+		f.set(f.line("op", `"operation":{`, `"attempt":2`), "attempt", 1)
 	}},
 	{name: "a record is of other content", wants: []Invariant{Agreement}, forge: func(f *forge) {
 		f.set(f.line("op", `"operation":{`), "operation.params", map[string]any{})
