@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -111,7 +112,8 @@ func TestRecording(t *testing.T) {
 		a.trees()
 		a.refusals()
 		a.again()
-		a.changeOwner(c)
+		a.resizes(a.changeOwner(c))
+		a.leave()
 		after(10 * time.Second)
 		report := w.audited()
 		n := &report.Counts
@@ -147,7 +149,10 @@ func (w *world) audited() audit.Report {
 }
 
 // act is what a recording shows.
-type act struct{ *world }
+type act struct {
+	*world
+	once operation.Operation // that is submitted again and again
+}
 
 // conflicts has priorities, times, parents and carried operations decide.
 func (a *act) conflicts() {
@@ -250,17 +255,19 @@ func (a *act) refusals() {
 // again submits what was submitted before.
 func (a *act) again() {
 	pump := a.entity("pump-1")
-	once := modify(pump, operation.Normal, "20")
-	a.submit(once)
+	a.once = modify(pump, operation.Normal, "20")
+	a.submit(a.once)
 	after(time.Second)
-	other := once
+	other := a.once
 	other.Params = []byte(`{"field":"counter","value":21}`)
-	a.submit(once, other)
+	a.submit(a.once, other)
 	after(time.Second)
 }
 
-// changeOwner has one worker die at work, and another let go in good order.
-func (a *act) changeOwner(c *crew) {
+// changeOwner has one worker die at work, and another let go in good order. It returns
+// the one that follows.
+func (a *act) changeOwner(c *crew) *crew {
+	a.t.Helper()
 	slow1, slow2 := a.entity("slow-1"), a.entity("slow-2")
 	a.submit(slow(slow1, operation.Normal, script{Take: "500ms", Set: []byte("30")}), pure(slow2, operation.Normal, script{Until: time.Now().Add(time.Second)}))
 	after(100 * time.Millisecond)
@@ -270,8 +277,34 @@ func (a *act) changeOwner(c *crew) {
 	a.submit(modify(slow1, operation.Normal, "31"))
 	after(time.Second)
 	d.stop()
-	a.ready()
-	a.submit(modify(slow1, operation.Normal, "32"), slow(slow2, operation.Normal, script{Take: "1h"}))
+	e := a.ready()
+	a.submit(modify(slow1, operation.Normal, "32"))
+	after(time.Second)
+	return e
+}
+
+// resizes has the number of partitions grow and shrink. What was taken before is
+// submitted again after each change, and something new.
+func (a *act) resizes(c *crew) {
+	a.t.Helper()
+	for i, to := range []int{6, 3} {
+		if got := a.resize(to); got.Generation != uint64(i+1) || got.Recalled == 0 { //nolint:gosec // one or two
+			a.t.Errorf("the number of partitions was changed to %+v", got)
+		}
+		a.settled(c)
+		all := []operation.Operation{a.once}
+		for j := range 6 {
+			all = append(all, create(a.entity(fmt.Sprint("gauge-", to, "-", j))))
+		}
+		a.submit(all...)
+		after(time.Second)
+	}
+}
+
+// leave leaves operations that execute, wait and are carried.
+func (a *act) leave() {
+	slow1, slow2 := a.entity("slow-1"), a.entity("slow-2")
+	a.submit(modify(slow1, operation.Normal, "35"), slow(slow2, operation.Normal, script{Take: "1h"}))
 	after(100 * time.Millisecond)
 	a.submit(modify(slow2, operation.Normal, "33"), carry(modify(slow2, operation.Normal, "34")))
 	after(time.Second)
