@@ -173,9 +173,6 @@ func (f *forge) taken(l *line, op string, change func(taken map[string]any)) {
 // everything agree that depends on its content.
 func (f *forge) resubmit(event *line, before, after string) {
 	f.tb.Helper()
-	digest := func(l *line) string {
-		return fmt.Sprintf("%016x", decodeSubmission(subjects.Space{}, l.Sequence, l.Time, l.Subject, []byte(l.Data)).digest)
-	}
 	for _, l := range f.input {
 		if !strings.Contains(l.Data, f.op(event)) {
 			continue
@@ -188,6 +185,11 @@ func (f *forge) resubmit(event *line, before, after string) {
 			}
 		}
 	}
+}
+
+// digest returns the digest of what was submitted with a message.
+func digest(l *line) string {
+	return fmt.Sprintf("%016x", decodeSubmission(subjects.Space{}, l.Sequence, l.Time, l.Subject, []byte(l.Data)).digest)
 }
 
 func newID() string { return uuid.NewString() }

@@ -14,11 +14,12 @@ type mutant struct {
 	wants []Invariant // that are violated
 	more  bool        // and others, in consequence
 	raw   bool        // the forged recording is not sealed again
+	says  string      // what a violation has to say
 	forge func(f *forge)
 }
 
 func allMutants() []mutant {
-	return slices.Concat(ownershipMutants, commitMutants, decisionMutants, lifeMutants, takenMutants, entityMutants)
+	return slices.Concat(ownershipMutants, commitMutants, decisionMutants, lifeMutants, takenMutants, entityMutants, resizeMutants, pageMutants)
 }
 
 func TestMutants(t *testing.T) {
@@ -39,8 +40,9 @@ func TestMutants(t *testing.T) {
 			}
 			slices.Sort(found)
 			missing := slices.ContainsFunc(m.wants, func(i Invariant) bool { return !slices.Contains(found, i) })
-			if missing || !m.more && len(found) != len(m.wants) {
-				t.Errorf("found %q, want %q", found, m.wants)
+			told := slices.ContainsFunc(r.Violations, func(v Violation) bool { return strings.Contains(v.Message, m.says) })
+			if missing || !told || !m.more && len(found) != len(m.wants) {
+				t.Errorf("found %q, want %q and to be told %q", found, m.wants, m.says)
 				for _, v := range r.Violations {
 					t.Log(v)
 				}
