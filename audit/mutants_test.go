@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // mutant is a way for a worker to be broken. Each leaves in the recording what such a
@@ -22,6 +23,9 @@ func allMutants() []mutant {
 	return slices.Concat(ownershipMutants, commitMutants, decisionMutants, lifeMutants, takenMutants, entityMutants, resizeMutants, pageMutants)
 }
 
+// deadline is within which each mutant has to be caught.
+const deadline = time.Minute
+
 func TestMutants(t *testing.T) {
 	for _, m := range allMutants() {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
@@ -31,7 +35,11 @@ func TestMutants(t *testing.T) {
 			if !m.raw {
 				f.seal(t)
 			}
+			began := time.Now()
 			r := f.audit(t)
+			if took := time.Since(began); took > deadline {
+				t.Errorf("it was caught after %v, want within %v", took, deadline)
+			}
 			var found []Invariant
 			for _, v := range r.Violations {
 				if !slices.Contains(found, v.Invariant) {
