@@ -46,7 +46,12 @@ func TestReplicas(t *testing.T) {
 	flip(t, odd, space.StoreStream())
 	c.AwaitReady(t)
 	name := odd.Embedded().Name()
-	found, _ := differences(t, js)
+	var found []Violation
+	natstest.Await(t, "all nodes to be compared", func(context.Context) (all bool) { // one that has just started gets no consumer yet
+		var nodes int
+		found, nodes = differences(t, js)
+		return nodes == 6
+	})
 	if len(found) == 0 || slices.ContainsFunc(found, func(v Violation) bool { return !strings.HasSuffix(v.Message, "node "+name+" does not have it") }) {
 		t.Errorf("node %s has lost something, found: %q", name, found)
 	}
