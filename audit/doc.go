@@ -15,8 +15,9 @@
 // What it holds in memory grows with what is unfinished, with the number of entities,
 // and with the last 65,536 operations of each partition; not with what was read.
 //
-// It shares no code with what it checks: it stands beside packages resolver and
+// It shares no rule with what it checks: it stands beside packages resolver and
 // ecsstore and imports neither, so that a mistake in them cannot hide in it. What it
-// knows of the rules is written a second time, plainly. It only reads, decides nothing
-// and repairs nothing.
+// knows of the rules is written a second time, plainly. What operations are it knows
+// from package operation, as workers do: a mistake in its decoder hides in both. It
+// only reads, decides nothing and repairs nothing.
 package audit

@@ -59,7 +59,7 @@ func Statements() []Statement {
 		{Conditions, "heads and fences were written under compare-and-swap"},
 		{Agreement, "events, decision records, operation records, versions and heads agree"},
 		{Order, "the events of an operation come in the order of a life"},
-		{Epochs, "epochs never go back"},
+		{Epochs, "epochs and generations never go back"},
 		{Owners, "only the owner of an epoch writes in it"},
 		{Chain, "each decision record names the one before, and the fence the last"},
 		{Atomicity, "commits are whole, and streams have no holes"},
