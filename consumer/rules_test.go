@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"math/rand/v2"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -253,23 +252,5 @@ func TestR5_ACarriedLoserWinsLater(t *testing.T) {
 		if got := w.field(valve, "counter"); got != "1" {
 			t.Errorf("counter is %s, want 1", got)
 		}
-	})
-}
-
-func TestR16_AnOperationThatKillsItsWorkerEnds(t *testing.T) {
-	bubble(t, func(w *world) {
-		var now atomic.Pointer[crew]
-		w.lab.dies(func() { now.Load().kill() })
-		now.Store(w.ready())
-		valve := w.made("valve-1")[0]
-		o := pure(valve, operation.Low, script{Kill: true})
-		w.submit(o)
-		for range 8 {
-			after(5 * time.Second)
-			now.Load().die()
-			now.Store(w.start())
-		}
-		after(5 * time.Second)
-		w.wants("poison", o)
 	})
 }
