@@ -62,9 +62,13 @@ func TestB7_ChainOfThree(t *testing.T) {
 		w.submit(first, second, third)
 		after(time.Second)
 		w.wants(completed, first, second, third)
-		for _, o := range []operation.Operation{first, second, third} {
+		for i, o := range []operation.Operation{first, second, third} {
 			if got := w.of(operation.CompletedEvent, o)[0].detail.EffectivePriority; got != operation.High {
 				t.Errorf("%s: effective priority %s, want high", w.name(o.ID), got)
+			}
+			history := w.head(o.Target).History
+			if last := history[len(history)-1]; last.OpID != o.ID || last.Depth != i+1 {
+				t.Errorf("%s is the last in a chain of %d, by %s, want one of %d", w.name(o.ID), last.Depth, w.name(last.OpID), i+1)
 			}
 		}
 	})
@@ -120,31 +124,40 @@ func batches(w *world, target uuid.UUID, n int) [][]operation.Operation {
 	return out
 }
 
+// TestD1_OneWinnerPerBatch wants of each batch one conflict and the outcome of the one that
+// came out of it first, which is how a conflict is resolved; the others lost it.
 func TestD1_OneWinnerPerBatch(t *testing.T) {
 	bubble(t, func(w *world) {
-		w.ready()
+		c := w.ready()
 		valve := w.made("valve-1")[0]
 		all := batches(w, valve, 24)
 		got := w.outcomes()
 		for i, batch := range all {
-			won := 0
+			won, lost := 0, 0
 			for _, o := range batch {
-				if got[o.ID].kind == operation.CompletedEvent {
+				switch got[o.ID].ended() {
+				case completed:
 					won++
+				case string(operation.LostConflict):
+					lost++
 				}
 			}
-			if won != 1 {
-				t.Errorf("batch %d: %d winners of %d", i, won, len(batch))
+			if won != 1 || lost != len(batch)-1 {
+				t.Errorf("batch %d of %d: %d won and %d lost the conflict", i, len(batch), won, lost)
 			}
 		}
-		conflicts := 0
+		detected, resolved := 0, 0
 		for _, e := range w.events() {
-			if e.kind == operation.ConflictEvent {
-				conflicts++
+			if e.kind != operation.ConflictEvent {
+				continue
+			}
+			detected++
+			if got[e.detail.Winner].ended() == completed {
+				resolved++
 			}
 		}
-		if conflicts != len(all) {
-			t.Errorf("%d conflicts in %d batches", conflicts, len(all))
+		if n := c.Stats().Conflicts; detected != len(all) || resolved != len(all) || n != len(all) {
+			t.Errorf("%d conflicts detected, %d resolved, %d by the worker's count in %d batches", detected, resolved, n, len(all))
 		}
 	})
 }
@@ -191,7 +204,8 @@ func TestD6_AddsAddUp(t *testing.T) {
 		ids := w.made("valve-1", "valve-2")
 		for _, o := range []operation.Operation{
 			count(ids[0], operation.Normal), count(ids[0], operation.Normal),
-			borrow(ids[0], ids[1], operation.Normal),
+			borrow(ids[0], ids[1], operation.Normal), modify(ids[1], operation.Normal, "7"),
+			op(operation.ModifyField, ids[0], operation.Normal, `{"field":"position.x","value":2}`),
 		} {
 			w.submit(o)
 			after(50 * time.Millisecond)
@@ -200,8 +214,13 @@ func TestD6_AddsAddUp(t *testing.T) {
 		if got := w.field(ids[0], "counter"); got != "2" {
 			t.Errorf("counter is %s, want 2", got)
 		}
-		if got := w.head(ids[0]).VersionCount; got != 3 {
-			t.Errorf("%d versions, want 3: the entity's and two updates'", got)
+		for i, want := range []int{3, 1} { // that of the entity itself, and those of the updates
+			if got := w.head(ids[i]).VersionCount; got != uint64(want) {
+				t.Errorf("%s counts %d versions, want %d", w.name(ids[i]), got, want)
+			}
+			if got := len(w.stored(w.space.Versions(ids[i]))); got != want {
+				t.Errorf("%s has %d versions, want %d", w.name(ids[i]), got, want)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -108,6 +109,37 @@ func TestB5_EachEntityHasItsBestAfterTheSlowOne(t *testing.T) {
 			t.Errorf("executing protections %d, want %d", n, higher)
 		}
 	})
+}
+
+// TestE9_TheRunningOneAndTheMostImportant has a normal and a critical operation come to an
+// entity that is busy with a high one, together and one after the other.
+func TestE9_TheRunningOneAndTheMostImportant(t *testing.T) {
+	for name, between := range map[string]time.Duration{"together": 0, "in turn": 50 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.ready()
+				valve := w.made("valve-1")[0]
+				high := slow(valve, operation.High, script{Take: "1s", Set: json.RawMessage("1")})
+				normal, critical := modify(valve, operation.Normal, "2"), modify(valve, operation.Critical, "3")
+				w.submit(high)
+				after(100 * time.Millisecond)
+				w.submit(normal)
+				after(between)
+				w.submit(critical)
+				after(10 * time.Second)
+				w.wants(completed, high, critical)
+				w.wants("lost_conflict", normal)
+				if got := w.outcomes()[normal.ID].detail.Winner; got != critical.ID {
+					t.Errorf("the normal one lost to %s", w.name(got))
+				}
+				ended, began := w.of(operation.CompletedEvent, high)[0], w.of(operation.StartedEvent, critical)[0]
+				if began.Time.Before(ended.Time) || w.field(valve, "counter") != "3" {
+					t.Errorf("the critical one began at %v, the high one ended at %v, and the field is %s",
+						began.Time, ended.Time, w.field(valve, "counter"))
+				}
+			})
+		})
+	}
 }
 
 func TestE10_GivesUpAfterFourAttempts(t *testing.T) {
