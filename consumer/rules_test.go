@@ -129,13 +129,13 @@ func TestE9_TheRunningOneAndTheMostImportant(t *testing.T) {
 				after(10 * time.Second)
 				w.wants(completed, high, critical)
 				w.wants("lost_conflict", normal)
-				if got := w.outcomes()[normal.ID].detail.Winner; got != critical.ID {
-					t.Errorf("the normal one lost to %s", w.name(got))
+				got := w.outcomes()
+				if winner := got[normal.ID].detail.Winner; winner != critical.ID {
+					t.Errorf("the normal one lost to %s", w.name(winner))
 				}
-				ended, began := w.of(operation.CompletedEvent, high)[0], w.of(operation.StartedEvent, critical)[0]
-				if began.Time.Before(ended.Time) || w.field(valve, "counter") != "3" {
-					t.Errorf("the critical one began at %v, the high one ended at %v, and the field is %s",
-						began.Time, ended.Time, w.field(valve, "counter"))
+				if last := w.field(valve, "counter"); got[critical.ID].Time.Before(got[high.ID].Time) || last != "3" {
+					t.Errorf("the high one ended at %v, the critical one at %v, and the field is %s",
+						got[high.ID].Time, got[critical.ID].Time, last)
 				}
 			})
 		})
@@ -212,25 +212,35 @@ func encoded(t *testing.T, o *operation.Operation) []byte {
 	return body
 }
 
+// TestR12_ARetrySurvivesTheWorkersDeath has a worker die while an operation waits for its
+// second attempt. The next one makes it at the very time that the event has announced,
+// and counts on from there.
 func TestR12_ARetrySurvivesTheWorkersDeath(t *testing.T) {
 	bubble(t, func(w *world) {
+		w.cfg.RetryBase, w.cfg.RetryMax = 20*time.Second, time.Minute
 		c := w.ready()
 		valve := w.made("valve-1")[0]
-		o := modify(w.entity("valve-2"), operation.Normal, "7") // the target is not there yet
+		o := retries(2, slow(valve, operation.Normal, script{Fail: 10}))
 		w.submit(o)
-		after(50 * time.Millisecond)
-		if len(w.records()) != 1 {
-			t.Errorf("records %v, want the waiting operation's", w.records())
-		}
+		after(time.Second)
+		before := w.records()[o.ID]
 		c.die()
 		w.ready()
-		w.send(create(o.Target))
-		after(10 * time.Second)
-		if _, ended := w.outcomes()[o.ID]; !ended {
-			t.Error("the operation was lost")
+		if kept := w.records()[o.ID]; kept.Attempt != 1 || kept.Retries != 1 || !kept.Due.Equal(before.Due) {
+			t.Errorf("attempt %d, retry %d due at %v; it was due at %v", kept.Attempt, kept.Retries, kept.Due, before.Due)
 		}
-		w.submit(attach(valve, o.Target, operation.Normal))
-		after(time.Second)
+		after(2 * time.Minute)
+		w.wants("max_retries_exceeded", o)
+		started, again := w.of(operation.StartedEvent, o), w.of(operation.RetryEvent, o)
+		if len(started) != 3 || len(again) != 2 {
+			t.Fatalf("%d attempts and %d retries, want 3 and 2", len(started), len(again))
+		}
+		for i, e := range again {
+			next := started[i+1]
+			if e.detail.RetryCount != i+1 || next.detail.Attempt != i+2 || next.Time.Sub(e.detail.Due) != 0 {
+				t.Errorf("retry %d is due at %v; attempt %d began at %v", e.detail.RetryCount, e.detail.Due, next.detail.Attempt, next.Time)
+			}
+		}
 	})
 }
 
