@@ -61,7 +61,7 @@ func (d *draft) outcome(r *operation.Record, out *result) error {
 // attempts starts what is due by now: holders whose delay is over, and displacements
 // whose grace period is.
 func (d *draft) attempts() error {
-	for _, entity := range d.p.alarms.by(d.round.now) {
+	for entity := range d.p.alarms.by(d.round.now) {
 		if d.crowded(roomForDue) {
 			return nil
 		}

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"container/heap"
+	"iter"
 	"time"
 
 	"github.com/google/uuid"
@@ -103,13 +104,20 @@ func (a *alarms) take(now time.Time) []uuid.UUID {
 	return out
 }
 
-// by returns the entities whose alarm goes off by now, without taking them.
-func (a alarms) by(now time.Time) []uuid.UUID {
-	var out []uuid.UUID
-	for _, alarm := range a {
-		if !alarm.at.After(now) {
-			out = append(out, alarm.entity)
+// by returns the entities whose alarm goes off by now, without taking them. In a heap
+// whatever is above an alarm goes off before it, so that those still to come are not
+// looked at, however many wait.
+func (a alarms) by(now time.Time) iter.Seq[uuid.UUID] {
+	return func(yield func(uuid.UUID) bool) {
+		for next := []int{0}; len(next) > 0; next = next[1:] {
+			i := next[0]
+			if i >= len(a) || a[i].at.After(now) {
+				continue
+			}
+			if !yield(a[i].entity) {
+				return
+			}
+			next = append(next, 2*i+1, 2*i+2)
 		}
 	}
-	return out
 }
