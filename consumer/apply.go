@@ -104,7 +104,7 @@ func (e *engine) execute(ctx context.Context, d *draft) {
 			continue
 		}
 		task := ecsstore.Task{Operation: r.Operation, Head: d.round.tx.Peek(r.Operation.Target), Attempt: r.Attempt}
-		e.launch(func() { e.runSlow(ctx, system, task, slowRun{record: r, round: d.round, out: out}) })
+		e.attempt(func() { e.runSlow(ctx, system, task, slowRun{record: r, round: d.round, out: out}) })
 	}
 }
 

@@ -42,6 +42,7 @@ type engine struct {
 	looks    chan chan<- map[int]Standing
 	lost     func(partition int, err error)
 	launch   func(func()) // runs a function in a goroutine that the worker waits for
+	attempt  func(func()) // likewise an attempt of a slow system, for which it waits only so long
 
 	parts  map[int]*partition
 	turn   int // the partition that is planned first, in turn

@@ -62,7 +62,8 @@ func (w *Worker) Name() string { return w.cfg.Name }
 func (w *Worker) Stats() Stats { return w.stats.snapshot() }
 
 // Run works until ctx is done: then it takes nothing more, finishes the commit that
-// is under way, lets go of its partitions and returns nil. It waits for a broker that is
+// is under way, lets go of its partitions and returns nil. Slow systems at work are told to
+// end; those that do not are left behind after a moment. It waits for a broker that is
 // not ready, and returns an error if the streams cannot be used or the connection is
 // closed.
 func (w *Worker) Run(ctx context.Context) error {
@@ -101,6 +102,9 @@ func (w *Worker) Run(ctx context.Context) error {
 // stopTimeout bounds what a stopping worker still does.
 const stopTimeout = 3 * time.Second
 
+// slowStopTimeout is how long it waits for slow systems that it has told to end.
+const slowStopTimeout = time.Second
+
 // streams is what a worker works on; [ecsstore.JetStream] is one.
 type streams interface {
 	Store
@@ -122,8 +126,9 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 		time.AfterFunc(stopTimeout, done)
 	})
 	defer stop()
-	var wait sync.WaitGroup
+	var wait, attempts sync.WaitGroup
 	engine := w.engine(store, wait.Go)
+	engine.attempt = attempts.Go
 	keeper := newKeeper(&w.cfg, store, engine, w.fetcher(store, engine), w.stats)
 	engine.lost, keeper.resized = keeper.lost, end
 	w.partitions.Store(int64(store.Partitions()))
@@ -146,6 +151,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 		engine.forget() // its fences are not its own any more; it stays a member
 		done()
 		wait.Wait()
+		w.leaveBehind(&attempts)
 		return context.Cause(ctx)
 	}
 	members.drain(work)
@@ -153,7 +159,23 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	members.leave(work)
 	done()
 	wait.Wait()
+	w.leaveBehind(&attempts)
 	return nil
+}
+
+// leaveBehind waits for the attempts of slow systems, which have been told to end, but not
+// for ever: nothing that they do counts any more, and the next owner repeats them.
+func (w *Worker) leaveBehind(attempts *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() { // ends with the last of them
+		attempts.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(slowStopTimeout):
+		w.cfg.Logger.Warn("slow systems were told to end and go on", slog.Duration("after", slowStopTimeout))
+	}
 }
 
 func (w *Worker) engine(store Store, launch func(func())) *engine {

@@ -24,6 +24,10 @@ import (
 // own; see [Within]. An attempt that is told so and returns is failed as a time-out.
 // One that goes on all the same holds its entity, and its place among those that the
 // worker runs at a time, until it returns.
+//
+// The context is also done when the worker stops. Return soon: a worker waits a second
+// for its attempts and leaves them behind then. What they return is of no account, and
+// the next owner repeats them, maybe while they still go on.
 type SlowSystem interface {
 	Run(ctx context.Context, task Task) (Patch, error)
 }
