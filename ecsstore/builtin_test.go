@@ -344,6 +344,7 @@ func TestApplyPatchRefuses(t *testing.T) {
 		{"plant", Patch{Remove: []string{"a..b"}}, operation.SystemFailed},
 		{"plant", Patch{Remove: []string{"a"}}, operation.FieldNotFound},
 		{"plant", Patch{Add: map[string]json.Number{"n": "one"}}, operation.NotANumber},
+		{"plant", Patch{Set: map[string]json.RawMessage{"n": json.RawMessage(`{"m":[-1e400]}`)}}, operation.NotANumber},
 		{"orphan", Patch{Version: true}, operation.OrphanEntity},
 		{"gone", Patch{}, operation.EntityDeleted},
 	} {

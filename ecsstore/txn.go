@@ -221,6 +221,9 @@ func verifyComponents(e *Entity) error {
 	if m.foreign != nil {
 		return broken(e, fmt.Sprintf("a value of type %T is no decoded JSON", m.foreign))
 	}
+	if m.huge != "" {
+		return operation.Refuse(operation.NotANumber, "entity %s: the number %.40s is out of range", e.ID, m.huge)
+	}
 	if m.depth > MaxComponentDepth {
 		return operation.Refuse(operation.TooLarge, "the components of entity %s would nest %d deep: want %d at most", e.ID, m.depth, MaxComponentDepth)
 	}

@@ -2,6 +2,8 @@ package ecsstore
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -21,9 +23,10 @@ const (
 
 // measure is what an entity's components come to.
 type measure struct {
-	size    int // as encoding/json writes them
-	depth   int // of nested objects and arrays
-	foreign any // a value that decoding JSON does not make, where there is one
+	size    int         // as encoding/json writes them
+	depth   int         // of nested objects and arrays
+	foreign any         // a value that decoding JSON does not make, where there is one
+	huge    json.Number // one that is no finite 64-bit floating point number, likewise
 }
 
 // headSize returns a close upper bound of the length of e as JSON whose components
@@ -72,9 +75,22 @@ func (m *measure) nest(members, depth int) {
 
 func (m *measure) number(n json.Number) {
 	m.size += len(n)
-	if !isNumber(string(n)) {
+	switch {
+	case !isNumber(string(n)):
 		m.foreign = n
+	case !finite(string(n)):
+		m.huge = n
 	}
+}
+
+// finite reports whether a JSON number is one that readers can take: a 64-bit floating
+// point number. Only an exponent or very many digits make it too large.
+func finite(number string) bool {
+	if len(number) < 300 && !strings.ContainsAny(number, "eE") {
+		return true
+	}
+	_, err := strconv.ParseFloat(number, 64)
+	return err == nil
 }
 
 // isNumber reports whether text is a JSON number. Most are short integers.

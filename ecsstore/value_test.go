@@ -261,6 +261,17 @@ func TestHeadSizeIsABound(t *testing.T) {
 	}
 }
 
+func TestFiniteNumbers(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0": true, "-1.7e308": true, "1E-400": true, strings.Repeat("9", 308): true,
+		"1e309": false, "-1E+400": false, strings.Repeat("9", 310): false,
+	} {
+		if finite(text) != want {
+			t.Errorf("%.40q is finite: %v, want %v", text, !want, want)
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for text, want := range map[string]bool{
 		"0": true, "-0": true, "12": true, "1.5e-3": true, "-7": true,
