@@ -139,8 +139,8 @@ func (s Space) ParseSubmission(subject string) (Submission, error) {
 		return Submission{}, fmt.Errorf("subject %q is no stored operation", subject)
 	}
 	partition, err := strconv.Atoi(parts[0])
-	if err != nil {
-		return Submission{}, fmt.Errorf("subject %q: partition: %w", subject, err)
+	if err != nil || partition < 0 || strconv.Itoa(partition) != parts[0] {
+		return Submission{}, fmt.Errorf("subject %q: partition %q is no number", subject, parts[0])
 	}
 	return Submission{Partition: partition, Class: parts[1], Target: parts[2]}, nil
 }
