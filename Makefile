@@ -36,9 +36,13 @@ vet: ## run go vet
 test: ## run the tests
 	$(GO) test $(PACKAGES)
 
+# Tests of sheer volume, which show nothing more under the race detector or when they are
+# repeated.
+VOLUME := ^(TestX1_|TestR16_Storms|TestR12_TenThousandWait)
+
 .PHONY: race
-race: ## run the tests with the race detector
-	$(GO) test -race -timeout=40m $(PACKAGES)
+race: ## run the tests with the race detector, but for those of sheer volume
+	$(GO) test -race -timeout=40m -skip='$(VOLUME)' $(PACKAGES)
 
 # Half of the injections of harm in storms from seed 1 on, half from seed 100001 on, side by
 # side: a process has one bubble at a time. Each fails if it has done too few, or missed a kind.
@@ -49,9 +53,8 @@ STORMS      = $(GO) test -count=1 -v -timeout=60m -run='^TestR16_Storms$$' ./con
 crashes: ## do INJECTIONS (15000) of harm to workers in bubbles, and audit what is left
 	$(STORMS) -storm.seed=1 & first=$$!; $(STORMS) -storm.seed=100001; second=$$?; wait $$first && exit $$second
 
-# What a flake would be worth looking for in; tests of sheer volume are left out.
+# What a flake would be worth looking for in.
 BUBBLES := ./operation ./subjects ./resolver ./ecsstore ./internal/natstest ./consumer
-VOLUME  := ^(TestX1_|TestR16_Storms|TestR12_TenThousandWait)
 
 .PHONY: flakes
 flakes: ## run the tests in bubbles COUNT (6) times with the race detector

@@ -106,6 +106,14 @@ var decisionMutants = []mutant{
 	{name: "another is the holder", wants: []Invariant{OneWinner}, forge: func(f *forge) {
 		f.set(f.line("window", `"holder":{`), "decisions.holder.op_id", newID())
 	}},
+	{name: "a creation goes ahead of a holder that misses nothing", wants: []Invariant{OneWinner}, more: true, forge: func(f *forge) {
+		f.line("window", `"missing":true`, `"creates":true`).edit(f.tb, func(doc map[string]any) {
+			delete(doc["decisions"].([]any)[0].(map[string]any)["holder"].(map[string]any), "missing")
+		})
+	}},
+	{name: "a holder is said to miss the entity, and waits for something else", wants: []Invariant{OneWinner}, forge: func(f *forge) {
+		f.set(f.line("window", `"status":"pending","protected":true,"attempt_at"`), "decisions.holder.missing", true)
+	}},
 	{name: "the holder is taken for idle", wants: []Invariant{OneWinner, Grace}, more: true, forge: func(f *forge) {
 		f.set(f.line("window", `"status":"executing"`, `"holder":{`), "decisions.holder.status", "pending")
 	}},

@@ -146,7 +146,7 @@ var lifeMutants = []mutant{
 		f.set(f.line("events.completed"), "data.attempt", 2)
 	}},
 	{name: "an operation is recovered that was not lost", wants: []Invariant{Order}, forge: func(f *forge) {
-		f.set(f.line("events.retry", `"retry_count":1`), "data.reason", "recovered")
+		f.set(f.line("events.retry", `"retry_count":1`, `"system_failed"`), "data.reason", "recovered")
 	}},
 	{name: "an operation is cancelled that nobody cancelled", wants: []Invariant{Cancelling}, more: true, forge: func(f *forge) {
 		l := f.line("events.cancelled")

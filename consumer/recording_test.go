@@ -173,6 +173,11 @@ func (a *act) conflicts() {
 	after(5 * time.Millisecond)
 	a.submit(borrow(valve, other, operation.Normal), count(other, operation.Normal), op(operation.VersionEntity, tank, operation.Normal, `{"note":"as it is"}`))
 	after(time.Second)
+	late := a.entity("valve-late")
+	a.submit(count(late, operation.High))
+	after(20 * time.Millisecond)
+	a.submit(create(late))
+	after(time.Second)
 	chain := modify(valve, operation.High, "16")
 	for range operation.MaxParentDepth + 1 {
 		a.submit(chain)
