@@ -99,6 +99,7 @@ var both = []spoiled{
 	{"no ack", func(c *jetstream.StreamConfig) { c.NoAck = true }},
 	{"deny purge", func(c *jetstream.StreamConfig) { c.DenyPurge, c.AllowRollup = true, false }},
 	{"max message size", func(c *jetstream.StreamConfig) { c.MaxMsgSize = maxOpsMessage - 1 }},
+	{"sources or mirror", func(c *jetstream.StreamConfig) { c.Sources = []*jetstream.StreamSource{{Name: "ELSEWHERE"}} }},
 	{"allow rollup", func(c *jetstream.StreamConfig) { c.AllowRollup = !c.AllowRollup }},
 	{"allow message TTL", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = !c.AllowMsgTTL }},
 	{"allow atomic publish", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = !c.AllowAtomicPublish }},
