@@ -42,9 +42,6 @@ func (s *scenario) audited(ctx context.Context) error {
 	if !v.OK && len(v.Violations) == 0 {
 		s.report.problem("the audit is not clean and does not say why")
 	}
-	for _, what := range v.Incomplete {
-		s.report.problem("the audit could not check everything: %s", what)
-	}
 	if c := v.Counts; c.Commits < uint64(s.report.Commits) || c.Live > 0 {
 		s.report.problem("the audit saw %d commits of %d, and %d operations that had not ended", c.Commits, s.report.Commits, c.Live)
 	}
