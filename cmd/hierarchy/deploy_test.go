@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -139,12 +138,7 @@ func TestEveryMetricThatIsNamedExists(t *testing.T) {
 		return slices.Contains(families(t, url), "hierarchy_partition_lag")
 	})
 	exist := append(families(t, url), "up") // which Prometheus makes
-	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := worker.Wait(); err != nil {
-		t.Error(err)
-	}
+	stop(t, worker)
 	texts := map[string]string{alerts: fileText(t, alerts), dashboard: strings.Join(queries(t), "\n")}
 	for _, path := range pages(t) {
 		texts[path] = fileText(t, path)
@@ -193,33 +187,19 @@ func countEverything(t *testing.T, broker string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func(r client.Request) (*operation.Operation, *client.Pending) {
-		op, err := r.Operation()
-		if err != nil {
-			t.Fatal(err)
-		}
-		pending, err := c.Start(t.Context(), op)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := pending.Stored(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return op, pending
-	}
 	set := map[string]any{"field": "position", "value": 1}
-	_, made := start(client.Request{Type: operation.CreateEntity, Target: "valve-7", Params: map[string]any{"type": "valve", "components": map[string]any{"position": 0}}})
+	_, made := submitted(t, c, client.Request{Type: operation.CreateEntity, Target: "valve-7", Params: map[string]any{"type": "valve", "components": map[string]any{"position": 0}}})
 	if _, err := made.Outcome(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, low := start(client.Request{Type: operation.ModifyField, Target: "valve-7", Priority: operation.Low, Params: set})
-	_, high := start(client.Request{Type: operation.ModifyField, Target: "valve-7", Priority: operation.High, Params: set})
+	_, low := submitted(t, c, client.Request{Type: operation.ModifyField, Target: "valve-7", Priority: operation.Low, Params: set})
+	_, high := submitted(t, c, client.Request{Type: operation.ModifyField, Target: "valve-7", Priority: operation.High, Params: set})
 	for _, p := range []*client.Pending{low, high} {
 		if _, err := p.Outcome(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	waiting, _ := start(client.Request{Type: operation.ModifyField, Target: "nothing", Params: set})
+	waiting, _ := submitted(t, c, client.Request{Type: operation.ModifyField, Target: "nothing", Params: set})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := c.Cancel(ctx, waiting.Target, waiting.ID, ""); err != nil {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/uuid"
@@ -47,12 +46,7 @@ func TestTheStandardCommandIsEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	natstest.Await(t, "the worker", func(context.Context) bool { return owned(url) == nil })
-	defer func() {
-		if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		_ = worker.Wait() // it was told to
-	}()
+	defer stop(t, worker)
 	target := operation.EntityID("valve-7")
 	publish := func(how, kind, params string) string {
 		return natsRun(t, url, how, fmt.Sprintf("hierarchy.ops.normal.%s", target),

@@ -68,9 +68,9 @@ func TestR23_RunStoppedUnderStress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	created := submitted(t, c, client.Request{Type: operation.CreateEntity, Target: "account-1", Params: map[string]any{"type": "account", "components": map[string]any{"charged": 0}}})
+	_, created := submitted(t, c, client.Request{Type: operation.CreateEntity, Target: "account-1", Params: map[string]any{"type": "account", "components": map[string]any{"charged": 0}}})
 	succeeds(t, created, 1)
-	charge := submitted(t, c, client.Request{Type: "charge", Target: "account-1"})
+	_, charge := submitted(t, c, client.Request{Type: "charge", Target: "account-1"})
 	charged(t, bank) // and never answered
 	awaitOperations(t, js, 800)
 	stop(t, first)
@@ -97,7 +97,7 @@ func TestR23_RunStoppedUnderStress(t *testing.T) {
 }
 
 // submitted submits an operation and returns when it is stored.
-func submitted(t *testing.T, c *client.Client, r client.Request) *client.Pending {
+func submitted(t *testing.T, c *client.Client, r client.Request) (*operation.Operation, *client.Pending) {
 	t.Helper()
 	op, err := r.Operation()
 	if err != nil {
@@ -110,7 +110,7 @@ func submitted(t *testing.T, c *client.Client, r client.Request) *client.Pending
 	if _, err := pending.Stored(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return pending
+	return op, pending
 }
 
 // succeeds waits for an operation to succeed at an attempt.
