@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/client"
+	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
@@ -97,6 +99,16 @@ func (m *mixer) next(ctx context.Context) ([]letter, error) {
 		}
 	}
 	return contest(ctx, m)
+}
+
+// round makes an operation for each partition, so that none is without for long.
+func round(ctx context.Context, m *mixer) ([]letter, error) {
+	of := map[int]uuid.UUID{}
+	for _, target := range m.targets {
+		of[subjects.Partition(target, ecsstore.DefaultSettings().Partitions)] = target
+	}
+	targets := slices.Collect(maps.Values(of))
+	return several(len(targets), func(i int) (letter, error) { return m.letter(ctx, operation.VersionEntity, targets[i], nil) })
 }
 
 // births makes the letters that create entities.

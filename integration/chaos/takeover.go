@@ -47,7 +47,7 @@ func (r *Run) TakeOver(ctx context.Context, times int) (TakeOvers, error) {
 	if err := o.watch(s.eye); err != nil {
 		return TakeOvers{}, err
 	}
-	s.load.mixer.only = contest
+	s.load.mixer.only = round
 	loading := make(chan error, 1)
 	go func() { loading <- s.load.run(ctx, ctx, s.Rate, math.MaxInt) }() // ends with ctx
 	out, err := s.takeOvers(ctx, o, times)
