@@ -133,6 +133,10 @@ func (k *walk) cancelled(s *stored, f *life) {
 		c.answered = true
 	} else if !k.gone() {
 		k.complain(Cancelling, s, f.id, "cancelled: no window of the commit has taken a cancellation of it (R17)")
+	} else { // whatever the window was, it can have been in no decision after that
+		for k.until(f.entity, func(d *decision) bool { return d.concerns(f.id) }) {
+			continue
+		}
 	}
 	if f.status != operation.Pending {
 		k.complain(Cancelling, s, f.id, "cancelled: it was %s (R17)", f.status)

@@ -10,10 +10,14 @@ import (
 )
 
 // sluggish takes its time to commit.
-type sluggish struct{ streams }
+type sluggish struct {
+	streams
+
+	takes time.Duration
+}
 
 func (s sluggish) Commit(ctx context.Context, b *ecsstore.Batch) (ecsstore.Receipt, error) {
-	<-time.After(5 * time.Millisecond)
+	<-time.After(s.takes)
 	return s.streams.Commit(ctx, b)
 }
 
@@ -23,7 +27,7 @@ func (s sluggish) Commit(ctx context.Context, b *ecsstore.Batch) (ecsstore.Recei
 func TestR23_ABusyWorkerHandsOver(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.cfg.Window = 0
-		w.wrap = func(s streams) streams { return sluggish{s} }
+		w.wrap = func(s streams) streams { return sluggish{streams: s, takes: 5 * time.Millisecond} }
 		first := w.ready()
 		valves := w.made("valve-1", "valve-2", "valve-3", "valve-4", "valve-5", "valve-6", "pump-1", "pump-2")
 		var second *crew
