@@ -44,7 +44,8 @@ func (w *workforce) without(b *box, out, back func()) {
 	if err != nil || owned[b.name] == 0 {
 		w.t.Fatalf("%s owns no partition: %v (%v)", b.name, owned, err)
 	}
-	w.want += 2 * uint64(owned[b.name])
+	share := owned[b.name]
+	w.want += 2 * uint64(share)
 	began := time.Now()
 	out()
 	await(w.t, "the others to take over from "+b.name, func(ctx context.Context) bool {
@@ -54,9 +55,9 @@ func (w *workforce) without(b *box, out, back func()) {
 	w.say("others took over from %s after %v", b.name, time.Since(began).Round(time.Millisecond))
 	w.flows(100)
 	back()
-	await(w.t, b.name+" to own partitions again", func(ctx context.Context) bool {
+	await(w.t, b.name+" to own its partitions again", func(ctx context.Context) bool {
 		owned, err := w.owners(ctx)
-		return err == nil && owned[b.name] > 0
+		return err == nil && owned[b.name] == share
 	})
 	w.flows(50)
 }
