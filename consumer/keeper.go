@@ -134,6 +134,7 @@ func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 	if epoch == 0 {
 		k.await(claimCtx, partition)
 	}
+	waited := time.Since(began)
 	got, err := k.store.Claim(claimCtx, partition, k.cfg.Name, epoch)
 	if err == nil {
 		k.note(partition, func(t *tenure) { t.owned, t.epoch, t.refused = true, got.Fence.Epoch, 0 })
@@ -146,7 +147,7 @@ func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 		}
 	})
 	k.poke()
-	k.report(ctx, partition, got, err, time.Since(began))
+	k.report(ctx, partition, got, err, waited, time.Since(began))
 }
 
 // note changes what is known of a partition that is held.
@@ -190,7 +191,7 @@ func (k *keeper) await(ctx context.Context, partition int) {
 	}
 }
 
-func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, err error, took time.Duration) {
+func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, err error, waited, took time.Duration) {
 	log := k.cfg.Logger.With(slog.Int("partition", partition))
 	switch {
 	case ctx.Err() != nil:
@@ -202,7 +203,8 @@ func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, 
 		k.stats.trouble(partition, err)
 		log.WarnContext(ctx, "claiming a partition", slog.Any("error", err), slog.Bool("halted", errors.Is(err, ecsstore.ErrHalted)))
 	default:
-		log.DebugContext(ctx, "claimed a partition", slog.Uint64("epoch", got.Fence.Epoch), slog.Duration("took", took))
+		log.DebugContext(ctx, "claimed a partition", slog.Uint64("epoch", got.Fence.Epoch),
+			slog.Duration("waited", waited), slog.Duration("took", took), slog.Bool("unclean", got.Unclean))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
@@ -173,30 +174,45 @@ func checkCursor(stream string, partition int, cursor uint64, state jetstream.St
 // that message is a read barrier, since nobody else can write for the partition
 // after it.
 func (s *JetStream) replay(ctx context.Context, c *Claim, book *ledger) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.replayRecords(ctx, c) })
+	if c.Fence.Chain != "" {
+		group.Go(func() error { return s.replayLedger(ctx, c, book) })
+	}
+	err := group.Wait()
+	if errors.Is(err, ErrHalted) {
+		return fmt.Errorf("%w: stream %s is broken; restore it from a backup", err, s.space.StoreStream())
+	}
+	return err
+}
+
+// replayRecords reads the records of operations. Beside it, the ledger may be read.
+func (s *JetStream) replayRecords(ctx context.Context, c *Claim) error {
 	p := c.Fence.Partition
 	err := s.scan(ctx, c, jetstream.ConsumerConfig{
 		FilterSubjects: []string{s.space.Records(p), s.space.Fence(p)},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
 	}, func(msg jetstream.Msg, _ uint64) error { return c.remember(msg.Data()) })
 	c.Records = latest(c.Records)
-	if err == nil && c.Fence.Chain != "" {
-		err = s.scan(ctx, c, jetstream.ConsumerConfig{
-			FilterSubjects: []string{s.space.Window(p), s.space.Ledger(p), s.space.Fence(p)},
-			DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
-		}, func(msg jetstream.Msg, sequence uint64) error {
-			if msg.Subject() == s.space.Ledger(p) {
-				return c.recall(msg.Data(), sequence)
-			}
-			return book.read(c, msg.Data(), sequence)
-		})
-		if err == nil {
-			err = book.end(c)
-		}
-	}
-	if errors.Is(err, ErrHalted) {
-		return fmt.Errorf("%w: stream %s is broken; restore it from a backup", err, s.space.StoreStream())
-	}
 	return err
+}
+
+// replayLedger reads the decision records that the ledger consists of.
+func (s *JetStream) replayLedger(ctx context.Context, c *Claim, book *ledger) error {
+	p := c.Fence.Partition
+	err := s.scan(ctx, c, jetstream.ConsumerConfig{
+		FilterSubjects: []string{s.space.Window(p), s.space.Ledger(p), s.space.Fence(p)},
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
+	}, func(msg jetstream.Msg, sequence uint64) error {
+		if msg.Subject() == s.space.Ledger(p) {
+			return c.recall(msg.Data(), sequence)
+		}
+		return book.read(c, msg.Data(), sequence)
+	})
+	if err != nil {
+		return err
+	}
+	return book.end(c)
 }
 
 // remember adds an operation record to the claim.

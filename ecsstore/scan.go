@@ -130,7 +130,7 @@ func (s *scan) session(ctx context.Context, each func(jetstream.Msg) bool) (done
 	if err != nil {
 		return false, err
 	}
-	defer s.forget(ctx, consumer)
+	defer s.forget(consumer)
 	if s.using != nil {
 		s.using(consumer)
 		defer s.using(nil)
@@ -203,10 +203,8 @@ func breaks(broken chan<- error) jetstream.PullConsumeOpt {
 	})
 }
 
-// forget removes a consumer that has done its work; if that fails the broker does it
-// later.
-func (s *scan) forget(ctx context.Context, consumer jetstream.Consumer) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = s.js.DeleteConsumer(ctx, s.stream, consumer.CachedInfo().Name)
+// forget has the broker remove a consumer that has done its work, and does not wait for
+// that; if it fails the broker does so later by itself.
+func (s *scan) forget(consumer jetstream.Consumer) {
+	_ = s.js.Conn().Publish(apiPrefix(s.js)+"CONSUMER.DELETE."+s.stream+"."+consumer.CachedInfo().Name, nil)
 }
