@@ -128,12 +128,13 @@ func (k *walk) delayed(s *stored, f *life) {
 func (k *walk) cancelled(s *stored, f *life) {
 	e := s.event
 	c := k.canceller(f)
-	if c != nil {
+	switch {
+	case c != nil:
 		k.advance(c.window)
 		c.answered = true
-	} else if !k.gone() {
+	case !k.gone():
 		k.complain(Cancelling, s, f.id, "cancelled: no window of the commit has taken a cancellation of it (R17)")
-	} else { // whatever the window was, it can have been in no decision after that
+	default: // whatever the window was, it can have been in no decision after that
 		for k.until(f.entity, func(d *decision) bool { return d.concerns(f.id) }) {
 			continue
 		}
