@@ -67,9 +67,9 @@ var vague = []string{"util", "utils", "common", "types", "models", "pkg", "helpe
 const maxLines = 400
 
 // maySkip lists the folders and files of tests that may say t.Skip: those of real
-// containers, where there may be no daemon, and what runs Prometheus' promtool. They fail
-// instead when CI is set.
-var maySkip = []string{"integration", "cmd/hierarchy/promtool_test.go"}
+// containers, where there may be no daemon, and what runs Prometheus' promtool or the standard
+// nats command. They fail instead when CI is set.
+var maySkip = []string{"integration", "cmd/hierarchy/promtool_test.go", "cmd/hierarchy/natscli_test.go"}
 
 // rules lists every rule by what it demands; a rule returns a complaint per breach.
 var rules = map[string]func(tree) []string{
