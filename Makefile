@@ -80,7 +80,7 @@ audit-million: ## audit OPERATIONS (1000000); fail above 60 s or 512 MiB
 	$(GO) test -count=1 -tags=integration -timeout=0 -v -run='^TestAuditOfManyOperations$$' ./cmd/hierarchy -args -operations=$(or $(OPERATIONS),1000000)
 
 .PHONY: backlog
-backlog: ## have OPERATIONS (1000000) wait for a worker; fail if it takes 256 MiB
+backlog: ## have OPERATIONS (1000000) wait for a worker; fail if it takes 384 MiB
 	$(GO) test -count=1 -tags=integration -timeout=0 -v -run='^TestR24_ABacklogStaysOutOfMemory$$' ./cmd/hierarchy -args -operations=$(or $(OPERATIONS),1000000)
 
 .PHONY: bench

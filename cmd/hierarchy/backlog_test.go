@@ -24,7 +24,7 @@ import (
 
 // What a worker may take, however many operations wait for it.
 const (
-	mostBacklogMiB = 256
+	mostBacklogMiB = 384
 	backlogTargets = 1000
 )
 
