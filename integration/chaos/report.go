@@ -66,11 +66,13 @@ const (
 	leastKills   = 34.0
 	leastBrokers = 1.0
 	leastCommits = 300.0
-	leastStops   = 2.0
+	leastStops   = 1.0
 
 	leastAccesses = 40.0 // of registers, of each kind
 
 	leastOfRate = 0.5 // of the operations that were due, that many were acknowledged
+
+	longRun = 5 * time.Minute // some things happen once in a minute or two, if at all
 )
 
 // vacuous notes where too little happened.
@@ -95,16 +97,17 @@ func (r *Report) vacuous(took time.Duration) {
 	for _, c := range []struct {
 		what string
 		seen int
+		rare bool // wanted of long runs only
 	}{
-		{"commits of zombies", r.FencedZombies},
-		{"publishes without a known end", r.Doubted},
-		{"parts of commits without a known end", r.Said.Unknown},
-		{"kills of brokers", r.BrokerKills},
-		{"restarts of brokers", r.BrokerRestarts},
-		{"drained workers", r.WorkersDrained},
-		{"added workers", r.WorkersAdded},
+		{"commits of zombies", r.FencedZombies, true},
+		{"publishes without a known end", r.Doubted, true},
+		{"parts of commits without a known end", r.Said.Unknown, true},
+		{"kills of brokers", r.BrokerKills, false},
+		{"restarts of brokers", r.BrokerRestarts, false},
+		{"drained workers", r.WorkersDrained, false},
+		{"added workers", r.WorkersAdded, false},
 	} {
-		if c.seen == 0 {
+		if c.seen == 0 && (!c.rare || took >= longRun) {
 			r.problem("this run shows too little: no %s", c.what)
 		}
 	}
