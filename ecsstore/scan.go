@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -88,7 +89,7 @@ func (s *scan) ends(ctx context.Context) (over bool, err error) {
 		return false, nil
 	}
 	var last stored
-	for _, subject := range append(s.cfg.FilterSubjects, s.cfg.FilterSubject) {
+	for _, subject := range slices.Concat(s.cfg.FilterSubjects, []string{s.cfg.FilterSubject}) {
 		if subject == "" {
 			continue
 		}
