@@ -250,11 +250,13 @@ func (r *resolution) enters(c *contender, f *life) {
 func (r *resolution) carryOut() {
 	first, w := r.lives[0], r.s.window
 	r.lane.next, r.lane.carried = nil, nil
+	stays := false
 	for i := 1; i < len(r.lives); i++ {
 		if f := r.lives[i]; f != nil {
-			r.lose(f, &r.d.contenders[i])
+			stays = r.lose(f, &r.d.contenders[i]) || stays
 		}
 	}
+	r.lane.count(stays)
 	if first == nil {
 		return
 	}
@@ -280,18 +282,20 @@ func (r *resolution) carryOut() {
 	r.touched[first.id] = first
 }
 
-// lose lets a contender lose: it ends in this commit, or is carried.
-func (r *resolution) lose(f *life, c *contender) {
+// lose lets a contender lose: it ends in this commit, or is carried. It reports whether
+// it stays carried: then its record need not be written again.
+func (r *resolution) lose(f *life, c *contender) (stays bool) {
 	f.window = r.s.window.number
-	if c.verdict == operation.Carried {
-		r.a.report.Counts.Carried++
-		f.role, f.losses = operation.CarriedRole, f.losses+1
-		r.lane.carried = append(r.lane.carried, f)
-		r.touched[f.id] = f
-		f.recorded = false
-		return
+	if c.verdict != operation.Carried {
+		r.condemn(f, c.reason)
+		return false
 	}
-	r.condemn(f, c.reason)
+	r.a.report.Counts.Carried++
+	stays = f.role == operation.CarriedRole || f.stranger && f.role == ""
+	f.role, f.losses = operation.CarriedRole, f.losses+1
+	r.lane.carried = append(r.lane.carried, f)
+	f.recorded = f.recorded && stays
+	return stays
 }
 
 // condemn notes that an operation has to end in this commit because of the first

@@ -256,7 +256,7 @@ func newLiveRecord(in *operation.Record) *liveRecord {
 	out := &liveRecord{
 		id: in.OpID, status: in.Status, role: in.Role, sequence: in.Sequence, created: in.CreatedAt,
 		effective: in.EffectivePriority, depth: in.Depth, attempt: in.Attempt, attemptAt: in.AttemptAt,
-		due: in.Due, retries: in.Retries, losses: in.Losses, maxRetries: unknown,
+		due: in.Due, retries: in.Retries, losses: in.Losses, contest: in.Contest, maxRetries: unknown,
 	}
 	out.digest, _ = strconv.ParseUint(in.Digest, 16, 64)
 	_, out.window = windowID([]byte(in.Window))

@@ -126,7 +126,16 @@ func (k *walk) record(s *stored) {
 		return
 	}
 	f.recorded = true
+	l := k.p.lane(f.entity)
+	if r.role == operation.CarriedRole {
+		if l.contest == unknown {
+			l.contest = r.contest
+		}
+		l.counted = true
+	}
 	switch {
+	case r.role == operation.CarriedRole && r.contest != l.contest:
+		k.complain(RetryLaw, s, r.id, "its record is of window %d that the entity's carried operations have lost, and there were %d (R5)", r.contest, l.contest)
 	case r.status != f.status || r.role != f.role:
 		k.complain(Agreement, s, r.id, "its record says %s, %s; by the events it is %s, %s", r.role, r.status, f.role, f.status)
 	case r.attempt != f.attempt || r.retries != f.retries || r.losses != f.losses:
@@ -207,6 +216,11 @@ func (a *auditor) finishPartition(ctx context.Context, p *partition) error {
 		}
 		f.recorded = true
 	}
+	for entity, l := range p.lanes {
+		if err := a.finishLane(ctx, p, entity, l); err != nil {
+			return err
+		}
+	}
 	if !p.seen || p.base != nil {
 		return nil
 	}
@@ -215,6 +229,23 @@ func (a *auditor) finishPartition(ctx context.Context, p *partition) error {
 		a.complain(Chain, spot{partition: p.id}, "no fence of it was stored with its latest window, number %d, or later", p.number)
 	}
 	return err
+}
+
+// finishLane wants a record to tell how often what an entity carries has lost.
+func (a *auditor) finishLane(ctx context.Context, p *partition, entity uuid.UUID, l *lane) error {
+	if len(l.carried) == 0 || l.counted || l.contest == unknown {
+		return nil
+	}
+	for _, f := range l.carried {
+		last, err := a.last(ctx, a.o.Space.Record(p.id, f.id))
+		if err != nil || last > a.closed {
+			return err
+		}
+	}
+	a.complain(RetryLaw, spot{partition: p.id, entity: entity, op: l.carried[0].id},
+		"%d operations are carried, and no record says that they have lost window %d of those that they were in together (R5)", len(l.carried), l.contest)
+	l.counted = true
+	return nil
 }
 
 // last returns the sequence of the latest message of a subject, 0 if there is none.

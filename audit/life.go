@@ -60,12 +60,18 @@ type lane struct {
 	next    *life
 	carried []*life
 	unsure  bool
+
+	contest int  // number of the window that what is carried lost last, if that is known
+	counted bool // a record that says so was read
 }
 
 func (p *partition) lane(entity uuid.UUID) *lane {
 	l := p.lanes[entity]
 	if l == nil {
 		l = &lane{unsure: !p.whole}
+		if l.unsure {
+			l.contest = unknown
+		}
 		p.lanes[entity] = l
 	}
 	return l
@@ -89,7 +95,24 @@ func (l *lane) leave(f *life) {
 	if l.next == f {
 		l.next = nil
 	}
-	l.carried = slices.DeleteFunc(l.carried, func(c *life) bool { return c == f })
+	if i := slices.Index(l.carried, f); i >= 0 {
+		l.carried = slices.Delete(l.carried, i, i+1)
+		l.counted = false // its record may have been the one
+	}
+}
+
+// count numbers the window that what is carried has just lost; stays says that some of it
+// was carried before.
+func (l *lane) count(stays bool) {
+	switch {
+	case len(l.carried) == 0:
+		l.contest = 0
+	case !stays:
+		l.contest = 1
+	case l.contest != unknown:
+		l.contest++
+	}
+	l.counted = false
 }
 
 // waiting lists what contends again with each window.
@@ -151,6 +174,7 @@ func (p *partition) adoptRecord(r *liveRecord) {
 		l.next = f
 	case operation.CarriedRole:
 		l.carried = append(l.carried, f)
+		l.contest, l.counted = r.contest, true
 	}
 }
 

@@ -130,6 +130,15 @@ var lifeMutants = []mutant{
 	{name: "a record has another priority", wants: []Invariant{Agreement}, forge: func(f *forge) {
 		f.set(f.line("op", `"effective_priority":"low"`), "effective_priority", "high")
 	}},
+	{name: "a record forgets losses", wants: []Invariant{RetryLaw}, forge: func(f *forge) {
+		f.set(f.line("op", `"contest":2`), "losses", 1)
+	}},
+	{name: "a record forgets a window that what is carried has lost", wants: []Invariant{RetryLaw}, forge: func(f *forge) {
+		f.set(f.line("op", `"contest":2`), "contest", 1)
+	}},
+	{name: "no record counts the last window that what is carried has lost", wants: []Invariant{RetryLaw}, says: "no record says", forge: func(f *forge) {
+		f.remove(f.line("op", `"contest":2`, `"value":36`)) // the recording ends with it carried
+	}},
 	{name: "a record is due at another time", wants: []Invariant{RetryLaw}, forge: func(f *forge) {
 		f.set(f.line("op", `"due"`), "due", "2000-01-01T00:00:00Z")
 	}},

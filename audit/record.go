@@ -109,7 +109,7 @@ type liveRecord struct {
 	attempt             int
 	attemptAt, due      time.Time
 	retries, maxRetries int
-	losses              int
+	losses, contest     int
 }
 
 // dead is what the headers of a dead letter say.

@@ -26,12 +26,18 @@ func BenchmarkThroughput(b *testing.B) {
 			if sync == "always" {
 				opts = append(opts, natstest.SyncAlways())
 			}
-			throughput(b, natstest.Start(b, opts...))
+			throughput(b, natstest.Start(b, opts...), operation.Reject)
 		})
 	}
 }
 
-func throughput(b *testing.B, s *natstest.Server) {
+// BenchmarkCarried measures the same where every loser is carried: as many as an entity
+// carries contend in each of its windows.
+func BenchmarkCarried(b *testing.B) {
+	throughput(b, natstest.Start(b), operation.Carry)
+}
+
+func throughput(b *testing.B, s *natstest.Server, onLoss operation.OnLoss) {
 	b.Helper()
 	space := subjects.Space{}
 	js := s.JetStream(b)
@@ -62,6 +68,9 @@ func throughput(b *testing.B, s *natstest.Server) {
 	}
 	wait(b, ended(len(setup)))
 	ops := mix(targets, b.N)
+	for i := range ops {
+		ops[i].OnLoss = onLoss
+	}
 	b.ResetTimer()
 	publishAll(b, js, space, ops)
 	wait(b, ended(len(setup)+b.N))

@@ -29,7 +29,8 @@ func (d *draft) cancel(it *item, c *contenders) error {
 	return d.cancelRefused(it)
 }
 
-// withdraw takes an operation that waits behind the holder out of its lane.
+// withdraw takes an operation that waits behind the holder out of its lane. Its record may
+// have been the one that counts the losses of the others, which now another does.
 func (d *draft) withdraw(r *operation.Record) {
 	l := d.lane(r.Operation.Target)
 	if l.next != nil && l.next.OpID == r.OpID {
@@ -37,6 +38,9 @@ func (d *draft) withdraw(r *operation.Record) {
 	}
 	l.carried = slices.DeleteFunc(slices.Clone(l.carried), func(c *operation.Record) bool { return c.OpID == r.OpID })
 	d.lanes[r.Operation.Target] = l
+	if n := len(l.carried); r.Role == operation.CarriedRole && n > 0 {
+		d.write(l.carried[n-1])
+	}
 }
 
 func (d *draft) cancelled(it *item, r *operation.Record) error {

@@ -1,9 +1,11 @@
 package consumer
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/hierarchy-events/hierarchy/internal/natstest"
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
@@ -80,5 +82,79 @@ func TestR5_AHundredLossesAreEnough(t *testing.T) {
 		if conflicts != w.cfg.Limits.MaxCarries+1 {
 			t.Errorf("%d conflicts count the losses up, want %d", conflicts, w.cfg.Limits.MaxCarries+1)
 		}
+	})
+}
+
+// TestR5_LossesSurviveAChangeOfOwner has three operations lose five windows together, of
+// which only one record tells, and that one is cancelled. The next owner still knows.
+func TestR5_LossesSurviveAChangeOfOwner(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		valve := w.made("valve-1")[0]
+		w.submit(slow(valve, operation.Low, script{Take: "1h"}))
+		after(time.Second)
+		next := modify(valve, operation.Critical, "1")
+		ops := []operation.Operation{
+			carry(modify(valve, operation.Low, "2")), carry(modify(valve, operation.Low, "3")), carry(modify(valve, operation.Low, "4")),
+		}
+		w.submit(append(ops, next)...)
+		after(time.Second)
+		for range 4 {
+			w.submit(modify(valve, operation.High, "5"))
+			after(time.Second)
+		}
+		var told []operation.Record
+		for _, r := range w.records() {
+			if r.Contest == 5 {
+				told = append(told, r)
+			}
+		}
+		if len(told) != 1 || told[0].OpID != ops[2].ID || told[0].Losses != 5 {
+			t.Errorf("%+v count the fifth loss, want the last of those that are carried", told)
+		}
+		w.cancel(ops[2])
+		after(time.Second)
+		c.stop()
+		w.ready()
+		w.submit(modify(valve, operation.High, "6"))
+		after(time.Second)
+		conflicts := w.of(operation.ConflictEvent, next)
+		for _, one := range conflicts[len(conflicts)-1].detail.Contenders[2:] {
+			if one.Losses != 5 {
+				t.Errorf("%s had lost %d windows before the last conflict, want 5", one.OpID, one.Losses)
+			}
+		}
+	})
+}
+
+// TestR5_AllThatIsCarriedFitsIntoCommits has sixty entities of one partition carry as
+// many operations as they may, and become free in one moment: a decision record over all
+// of them would be larger than what the broker takes. Then most have lost too often.
+func TestR5_AllThatIsCarriedFitsIntoCommits(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		w := newWorld(t, s, 1)
+		w.cfg.Limits.MaxCarries = 3
+		c := w.ready()
+		names := make([]string, 60)
+		for i := range names {
+			names[i] = fmt.Sprintf("valve-%d", i)
+		}
+		var ops []operation.Operation
+		for _, valve := range w.made(names...) {
+			w.submit(slow(valve, operation.Low, script{Take: "10s"}))
+			for range w.cfg.Limits.MaxCarried {
+				ops = append(ops, carry(modify(valve, operation.Low, "1")))
+			}
+		}
+		after(time.Second)
+		w.submit(ops...)
+		after(time.Minute)
+		if n := len(w.records()); n > 0 {
+			t.Errorf("%d operations live on, want none", n)
+		}
+		if n := c.Stats().Refusals[tooLargeCommit]; n > 0 {
+			t.Errorf("%d commits were too large", n)
+		}
+		w.finish()
 	})
 }

@@ -66,6 +66,9 @@ func (c *Config) check() error {
 	case c.GracePeriod < 0 || c.MaxClockSkew < 0 || c.MaxOperationAge <= 0:
 		return fmt.Errorf("grace period %v, clock skew %v, operation age %v: want none negative and an age",
 			c.GracePeriod, c.MaxClockSkew, c.MaxOperationAge)
+	case c.Limits.MaxCarries < 0 || c.Limits.MaxCarried < 0 || c.Limits.MaxCarried >= maxContenders:
+		return fmt.Errorf("max carries is %d and max carried %d: want none negative and fewer than %d carried",
+			c.Limits.MaxCarries, c.Limits.MaxCarried, maxContenders)
 	case c.MaxConcurrent < 1 || c.SlowTimeout <= 0:
 		return fmt.Errorf("max concurrent is %d and slow timeout %v: want both positive", c.MaxConcurrent, c.SlowTimeout)
 	}

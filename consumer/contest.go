@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,6 +40,7 @@ func (d *draft) contest(entity uuid.UUID, fresh []*operation.Record) error {
 	held := resolver.Held(c, decision)
 	d.tally.resolved(decision, took, held)
 	d.window.Decisions = append(d.window.Decisions, decision)
+	d.contenders += len(decision.Contenders)
 	d.noteVerdicts(&decision, all)
 	if decision.Conflict() {
 		if err := d.conflict(&decision, all, took); err != nil {
@@ -162,6 +162,7 @@ func (d *draft) carryOut(decision *operation.Decision, all map[uuid.UUID]*operat
 			return err
 		}
 	}
+	d.count(decision.Entity)
 	if decision.First().Verdict == operation.Waits {
 		return d.wait(first)
 	}
@@ -173,7 +174,7 @@ func (d *draft) carryOut(decision *operation.Decision, all map[uuid.UUID]*operat
 		}
 	}
 	won := *first
-	won.Window = d.window.ID
+	won.Window, won.Contest = d.window.ID, 0
 	if d.p.careful > 0 {
 		won.Careful, won.Crashes = true, max(won.Crashes, d.p.claim.claim.Fence.Crashes)
 	}
@@ -192,10 +193,30 @@ func (d *draft) lost(r *operation.Record, c *operation.Contender, first *operati
 	loser.Role = operation.CarriedRole
 	loser.Losses++
 	l := d.lane(loser.Operation.Target)
-	l.carried = append(slices.Clip(l.carried), &loser)
+	l.carried = append(l.carried, &loser) // the contest has begun an empty one
 	d.lanes[loser.Operation.Target] = l
-	d.write(&loser)
 	return nil
+}
+
+// count numbers the window that what an entity carries has just lost. The records of those
+// that were carried before are not written again, but for one: by its number the next owner
+// knows how many windows the others have lost since (see [operation.UpdateCarried]). A record
+// that this commit writes anyway says how its operation stands after all of the commit.
+func (d *draft) count(entity uuid.UUID) {
+	carried := d.lane(entity).carried
+	number, wrote := 1, false
+	for _, r := range carried {
+		number = max(number, r.Contest+1)
+	}
+	for i, r := range carried {
+		last := i == len(carried)-1 && !wrote
+		write := r.Contest == 0 || d.touched(r.OpID) || last
+		r.Contest = number
+		if write {
+			d.write(r)
+			wrote = true
+		}
+	}
 }
 
 // wait makes the first contender of a held entity its next.
@@ -207,7 +228,7 @@ func (d *draft) wait(r *operation.Record) error {
 		return nil
 	}
 	next := *r
-	next.Role, next.Window = operation.NextRole, d.window.ID
+	next.Role, next.Window, next.Contest = operation.NextRole, d.window.ID, 0
 	l.next = &next
 	d.lanes[r.Operation.Target] = l
 	d.write(&next)

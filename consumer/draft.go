@@ -24,14 +24,15 @@ type draft struct {
 	skip  int           // items of the queue that earlier drafts took
 	part  ecsstore.Part
 
-	window    operation.Window                       // being planned
-	statuses  map[uuid.UUID]ending                   // of the operations this window took
-	staged    map[operation.Ref]*operation.Operation // that entered the window
-	lanes     map[uuid.UUID]lane                     // as changed
-	known     map[uuid.UUID]entry                    // what it took or changed the status of
-	ended     map[operation.Ref]bool                 // what it rejected or cancelled
-	contested map[uuid.UUID]bool                     // entities the window has resolved
-	freed     []uuid.UUID                            // entities whose holder ended in this window
+	window     operation.Window                       // being planned
+	statuses   map[uuid.UUID]ending                   // of the operations this window took
+	staged     map[operation.Ref]*operation.Operation // that entered the window
+	lanes      map[uuid.UUID]lane                     // as changed
+	known      map[uuid.UUID]entry                    // what it took or changed the status of
+	ended      map[operation.Ref]bool                 // what it rejected or cancelled
+	contested  map[uuid.UUID]bool                     // entities the window has resolved
+	contenders int                                    // in all its decisions
+	freed      []uuid.UUID                            // entities whose holder ended in this window
 
 	runs      []*operation.Record // attempts to start outside the commit, once it is stored
 	took      int                 // items of the queue
@@ -170,6 +171,16 @@ func (d *draft) write(r *operation.Record) {
 	d.part.Records = put(d.part.Records, *r)
 	d.statuses[r.OpID] = ending{status: r.Status}
 	d.known[r.OpID] = entry{digest: r.Digest, status: r.Status}
+}
+
+// touched reports whether the round has changed an operation already.
+func (d *draft) touched(id uuid.UUID) bool {
+	for from := d; from != nil; from = from.base {
+		if _, ok := from.known[id]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // find returns an operation that is in the lane of an entity, or nil.

@@ -10,17 +10,22 @@ import (
 )
 
 // How many messages of the commit must be left before another operation is settled
-// beside the window. One operation takes some hundred at most: a decision over all
-// that an entity carries.
+// beside the window. One operation takes some two hundred at most: the end of all that an
+// entity carries.
 const (
 	roomForIdle = 200
 	roomForDue  = 500 // leaves room for a window, and for a lane
 )
 
+// maxContenders is how many contenders the decisions of one window have at most, so that
+// the decision record is no larger than what the broker takes: 1 MiB by default, at about
+// 500 bytes each. Half of them are for what is settled beside the window.
+const maxContenders = 1024
+
 // crowded reports whether the commit has less room left than that. What it leaves
 // undone is taken up by the next.
 func (d *draft) crowded(room int) bool {
-	return d.part.Size() > 64 && d.round.room()-d.part.Size() < room
+	return d.part.Size() > 64 && d.round.room()-d.part.Size() < room || d.contenders >= maxContenders/2
 }
 
 // outcomes settles the attempts that ended outside the commit.

@@ -51,6 +51,9 @@ func newPartition(c *claimed, cfg *Config) *partition {
 		}
 		p.restore(r)
 	}
+	for _, l := range p.lanes {
+		operation.UpdateCarried(l.carried)
+	}
 	for entity, l := range p.lanes {
 		p.setLane(entity, l, time.Time{}, cfg.GracePeriod)
 	}

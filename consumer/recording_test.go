@@ -169,7 +169,7 @@ func (a *act) conflicts() {
 	after(time.Second)
 	a.submit(under(parent, count(pump, operation.Low)), modify(pump, operation.Normal, "12"))
 	after(time.Second)
-	a.submit(carry(modify(pump, operation.Low, "13")), carry(modify(pump, operation.Low, "14")), modify(pump, operation.High, "15"))
+	a.submit(carry(modify(pump, operation.Low, "13")), carry(modify(pump, operation.Low, "14")), carry(modify(pump, operation.Low, "16")), modify(pump, operation.High, "15"))
 	after(5 * time.Millisecond)
 	a.submit(borrow(valve, other, operation.Normal), count(other, operation.Normal), op(operation.VersionEntity, tank, operation.Normal, `{"note":"as it is"}`))
 	after(time.Second)
@@ -311,6 +311,8 @@ func (a *act) leave() {
 	slow1, slow2 := a.entity("slow-1"), a.entity("slow-2")
 	a.submit(modify(slow1, operation.Normal, "35"), slow(slow2, operation.Normal, script{Take: "1h"}))
 	after(100 * time.Millisecond)
-	a.submit(modify(slow2, operation.Normal, "33"), carry(modify(slow2, operation.Normal, "34")))
+	a.submit(modify(slow2, operation.Normal, "33"), carry(modify(slow2, operation.Normal, "34")), carry(modify(slow2, operation.Normal, "36")))
+	after(time.Second)
+	a.submit(modify(slow2, operation.Low, "37"))
 	after(time.Second)
 }

@@ -62,9 +62,15 @@ func (r *round) room() int {
 	return n
 }
 
+// fits reports whether the draft planned last leaves the round small enough. One
+// operation alone must fit.
+func (r *round) fits(d *draft, limit int) bool {
+	return r.room() >= 0 && (d.contenders <= maxContenders || limit == 1)
+}
+
 // add plans what the partition has ready, as many of its windows as there is room
 // for, and reports whether the round can take more. The first draft of a round is cut
-// down until it fits; later ones wait for the next round instead.
+// down until there is room for it; later ones wait for the next round instead.
 func (r *round) add(p *partition) (bool, error) {
 	var base *draft
 	for limit := r.limit; limit > 0; {
@@ -74,11 +80,11 @@ func (r *round) add(p *partition) (bool, error) {
 			return true, err
 		case d == nil:
 			return true, nil
-		case r.room() >= 0 && r.limit < MaxWindow:
+		case r.fits(d, limit) && r.limit < MaxWindow:
 			return true, nil // commits have failed: this one is to be small
-		case r.room() >= 0:
+		case r.fits(d, limit):
 			base = d
-		case len(r.drafts) > 1:
+		case r.room() < 0 && len(r.drafts) > 1:
 			r.drop(d)
 			return false, nil
 		default:

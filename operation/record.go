@@ -188,7 +188,31 @@ type Record struct {
 	RetryReason       Reason     `json:"retry_reason,omitempty"` // of the latest
 	Crashes           int        `json:"crashes,omitempty"`      // workers that went away during an attempt
 	Careful           bool       `json:"careful,omitempty"`      // run alone: its worker may have died of it
-	Losses            int        `json:"losses,omitempty"`       // windows lost in a row
+	Losses            int        `json:"losses,omitempty"`       // windows lost in a row, see [UpdateCarried]
+	Contest           int        `json:"contest,omitempty"`      // of a carried operation: number of the window it lost last
 	Reason            Reason     `json:"reason,omitempty"`
 	LastError         string     `json:"last_error,omitempty"`
+}
+
+// UpdateCarried brings records of carried operations up to date, which must be all that
+// their entities carry. What an entity carries loses its windows together, and those windows are
+// numbered (see [Record.Contest]). The record of one operation at least is written for each,
+// and tells of all.
+func UpdateCarried(records []*Record) {
+	latest := map[uuid.UUID]*Record{}
+	for _, r := range records {
+		if r.Role != CarriedRole {
+			continue
+		}
+		if other := latest[r.Operation.Target]; other == nil || other.Contest < r.Contest {
+			latest[r.Operation.Target] = r
+		}
+	}
+	for _, r := range records {
+		if r.Role == CarriedRole {
+			last := latest[r.Operation.Target]
+			r.Losses += last.Contest - r.Contest
+			r.Contest, r.Window = last.Contest, last.Window
+		}
+	}
 }

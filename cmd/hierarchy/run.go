@@ -110,7 +110,7 @@ func workerFlags(flags *pflag.FlagSet, cfg *consumer.Config) {
 	flags.IntVar(&cfg.MaxConcurrent, "max-concurrent", cfg.MaxConcurrent, "slow systems that run at a time")
 	flags.DurationVar(&cfg.SlowTimeout, "slow-timeout", cfg.SlowTimeout, "time-out of one attempt of a slow system")
 	flags.IntVar(&cfg.Limits.MaxCarries, "max-carries", cfg.Limits.MaxCarries, "windows that an operation with on_loss carry may lose")
-	flags.IntVar(&cfg.Limits.MaxCarried, "max-carried", cfg.Limits.MaxCarried, "operations carried for an entity at a time")
+	flags.IntVar(&cfg.Limits.MaxCarried, "max-carried", cfg.Limits.MaxCarried, "operations carried for an entity at a time, at most 1023")
 	flags.BoolVar(&cfg.IndependentChildren, "independent-children", false, "execute operations whose parent has failed")
 }
 

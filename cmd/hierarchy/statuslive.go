@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +52,7 @@ func (l *link) live(ctx context.Context, partitions []partitionStatus) (liveView
 			records[record.OpID] = record
 		}
 	}
+	operation.UpdateCarried(slices.Collect(maps.Values(records)))
 	view := survey(records, time.Now())
 	for _, p := range partitions {
 		if p.Pending == 0 {
