@@ -3,12 +3,10 @@ package ecsstore
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,24 +55,47 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 	if err := c.allowed(s.partitions, epoch); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
-	if err := s.checkInput(ctx, partition, c.Fence.Cursor); err != nil {
+	waits, err := s.input(ctx, partition, c.Fence.Cursor)
+	if err != nil {
 		return Claim{}, err
 	}
 	c.Unclean = c.Fence.Unclean()
 	c.Fence = c.Fence.Claimed(partition, owner)
 	c.Fence.Partitions = s.partitions
-	if waits, err := s.waits(ctx, partition, c.Fence.Cursor); err != nil {
-		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
-	} else if !waits {
+	if !waits {
 		c.Fence.Crashes = 0 // whatever its owners died of, it was none of its operations
 	}
-	if c.Expect, err = s.writeFence(ctx, &c.Fence, c.Expect); err != nil {
-		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
-	}
-	if err := s.replay(ctx, &c, &ledger{}); err != nil {
+	if err := s.seize(ctx, &c); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
 	return c, nil
+}
+
+// seize writes the claim's fence, and reads what the partition left in the store: most of
+// the ledger while the fence is on its way.
+func (s *JetStream) seize(ctx context.Context, c *Claim) error {
+	book := &ledger{next: c.Fence.Ledger}
+	read, early := *c, errgroup.Group{}
+	early.Go(func() error { return s.readAhead(ctx, &read, book) })
+	expect, err := s.writeFence(ctx, &c.Fence, c.Expect)
+	if err = cmp.Or(err, s.broken(early.Wait())); err != nil {
+		return err
+	}
+	c.Expect, c.Ledger = expect, read.Ledger
+	return s.replay(ctx, c, book)
+}
+
+// readAhead reads the decision records that there are so far.
+func (s *JetStream) readAhead(ctx context.Context, c *Claim, book *ledger) error {
+	if c.Fence.Chain == "" {
+		return nil
+	}
+	for {
+		rest, err := s.readWindows(ctx, c, book, math.MaxUint64)
+		if err != nil || rest == 0 {
+			return err
+		}
+	}
 }
 
 // allowed reports why a worker that knows a number of partitions may not claim the
@@ -137,14 +158,26 @@ func (s *JetStream) waits(ctx context.Context, partition int, cursor uint64) (bo
 	return msg != nil && msg.Sequence > cursor, err
 }
 
-// checkInput compares the cursor with the operations stream: operations it has not
-// passed must all be there.
-func (s *JetStream) checkInput(ctx context.Context, partition int, cursor uint64) error {
-	info, err := s.ops.Info(ctx)
-	if err != nil {
-		return unreadable(s.space.OpsStream(), err)
-	}
-	return checkCursor(s.space.OpsStream(), partition, cursor, info.State)
+// input compares the cursor with the operations stream: operations it has not passed
+// must all be there. It reports whether there are any.
+func (s *JetStream) input(ctx context.Context, partition int, cursor uint64) (waits bool, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		info, err := s.ops.Info(ctx)
+		if err != nil {
+			return unreadable(s.space.OpsStream(), err)
+		}
+		return checkCursor(s.space.OpsStream(), partition, cursor, info.State)
+	})
+	group.Go(func() error {
+		found, err := s.waits(ctx, partition, cursor)
+		waits = found
+		if err != nil {
+			return fmt.Errorf("claiming partition %d: %w", partition, err)
+		}
+		return nil
+	})
+	return waits, group.Wait()
 }
 
 // unreadable says why a stream was not read. One that is gone halts the partition.
@@ -166,184 +199,6 @@ func checkCursor(stream string, partition int, cursor uint64, state jetstream.St
 	case state.NumDeleted > 0:
 		return fmt.Errorf("%w: stream %s has %d holes: operations are missing; restore it from a backup",
 			ErrHalted, stream, state.NumDeleted)
-	}
-	return nil
-}
-
-// replay reads what the partition left in the store, up to the claim's own fence:
-// that message is a read barrier, since nobody else can write for the partition
-// after it.
-func (s *JetStream) replay(ctx context.Context, c *Claim, book *ledger) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.replayRecords(ctx, c) })
-	if c.Fence.Chain != "" {
-		group.Go(func() error { return s.replayLedger(ctx, c, book) })
-	}
-	err := group.Wait()
-	if errors.Is(err, ErrHalted) {
-		return fmt.Errorf("%w: stream %s is broken; restore it from a backup", err, s.space.StoreStream())
-	}
-	return err
-}
-
-// replayRecords reads the records of operations. Beside it, the ledger may be read.
-func (s *JetStream) replayRecords(ctx context.Context, c *Claim) error {
-	p := c.Fence.Partition
-	err := s.scan(ctx, c, jetstream.ConsumerConfig{
-		FilterSubjects: []string{s.space.Records(p), s.space.Fence(p)},
-		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
-	}, func(msg jetstream.Msg, _ uint64) error { return c.remember(msg.Data()) })
-	c.Records = latest(c.Records)
-	return err
-}
-
-// replayLedger reads the decision records that the ledger consists of.
-func (s *JetStream) replayLedger(ctx context.Context, c *Claim, book *ledger) error {
-	p := c.Fence.Partition
-	err := s.scan(ctx, c, jetstream.ConsumerConfig{
-		FilterSubjects: []string{s.space.Window(p), s.space.Ledger(p), s.space.Fence(p)},
-		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(c.Fence.Ledger, 1),
-	}, func(msg jetstream.Msg, sequence uint64) error {
-		if msg.Subject() == s.space.Ledger(p) {
-			return c.recall(msg.Data(), sequence)
-		}
-		return book.read(c, msg.Data(), sequence)
-	})
-	if err != nil {
-		return err
-	}
-	return book.end(c)
-}
-
-// remember adds an operation record to the claim.
-func (c *Claim) remember(data []byte) error {
-	var r operation.Record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("%w: %w", ErrHalted, err)
-	}
-	c.Records = append(c.Records, r)
-	return nil
-}
-
-// latest keeps the last record of each operation. There are several where the broker
-// reads from a replica that has yet to catch up: what was last there when the reading
-// began comes first, and then what has replaced it since.
-func latest(records []operation.Record) []operation.Record {
-	last := make(map[uuid.UUID]int, len(records))
-	for i := range records {
-		last[records[i].OpID] = i
-	}
-	kept := records[:0]
-	for i := range records {
-		if last[records[i].OpID] == i {
-			kept = append(kept, records[i])
-		}
-	}
-	return kept
-}
-
-// recall adds a page of a ledger from before the number of partitions was changed.
-func (c *Claim) recall(data []byte, sequence uint64) error {
-	var page operation.Ledger
-	if err := json.Unmarshal(data, &page); err != nil {
-		return fmt.Errorf("%w: %w", ErrHalted, err)
-	}
-	c.Ledger = append(c.Ledger, LedgerPage{Sequence: sequence, Taken: page.Taken})
-	return nil
-}
-
-// ledger holds the decision records of a partition to the hashes that tie each to
-// the one before, and the last to the fence.
-type ledger struct {
-	last    string
-	targets bool // enter the entities of operations into the pages
-}
-
-// read adds a decision record to the claim's ledger.
-func (l *ledger) read(c *Claim, data []byte, sequence uint64) error {
-	var record struct {
-		LedgerPage
-		ID       string `json:"id"`
-		Previous string `json:"previous"`
-	}
-	if err := json.Unmarshal(data, &record); err != nil {
-		return fmt.Errorf("%w: %w", ErrHalted, err)
-	}
-	if l.last != "" && record.Previous != l.last {
-		return fmt.Errorf("%w: decision record %s does not follow from the one before it", ErrHalted, record.ID)
-	}
-	sum := sha256.Sum256(data)
-	l.last = hex.EncodeToString(sum[:])
-	record.Sequence = sequence
-	c.Ledger = append(c.Ledger, record.LedgerPage)
-	if l.targets {
-		return record.target(data)
-	}
-	return nil
-}
-
-// target enters the entities of what contended, which the record's decisions name.
-func (p *LedgerPage) target(data []byte) error {
-	var record struct {
-		Decisions []struct {
-			Entity     string `json:"entity"`
-			Contenders []struct {
-				OpID uuid.UUID `json:"op_id"`
-			} `json:"contenders"`
-		} `json:"decisions"`
-	}
-	if err := json.Unmarshal(data, &record); err != nil {
-		return fmt.Errorf("%w: %w", ErrHalted, err)
-	}
-	entities := map[uuid.UUID]string{}
-	for _, d := range record.Decisions {
-		for _, c := range d.Contenders {
-			entities[c.OpID] = d.Entity
-		}
-	}
-	for i := range p.Taken {
-		if t := &p.Taken[i]; t.Target == "" {
-			t.Target = entities[t.OpID]
-		}
-	}
-	return nil
-}
-
-// end compares the last decision record with the one that the fence names. There may
-// be none: records do not outlive the retention.
-func (l *ledger) end(c *Claim) error {
-	if l.last == "" || l.last == c.Fence.Chain {
-		return nil
-	}
-	return fmt.Errorf("%w: the last decision record of partition %d is not the one its fence names", ErrHalted, c.Fence.Partition)
-}
-
-// scan calls each with the messages of the store that a consumer selects, until it
-// meets the claim's fence. It returns [ErrLost] if it meets a later one.
-func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.ConsumerConfig, each func(jetstream.Msg, uint64) error) error {
-	fence := s.space.Fence(c.Fence.Partition)
-	reading := scan{js: s.js, stream: s.space.StoreStream(), cfg: cfg, follow: true}
-	var failed error
-	err := reading.run(ctx, func(msg jetstream.Msg) bool {
-		meta, err := msg.Metadata()
-		if err != nil {
-			failed = err
-			return false
-		}
-		switch at := meta.Sequence.Stream; {
-		case msg.Subject() != fence:
-			if err := each(msg, at); err != nil {
-				failed = fmt.Errorf("%s at %d: %w", strings.ReplaceAll(msg.Subject(), "\n", " "), at, err)
-			}
-		case at == c.Expect:
-			return false
-		case at > c.Expect:
-			failed = ErrLost
-		}
-		return failed == nil
-	})
-	if err = cmp.Or(failed, err); err != nil {
-		return fmt.Errorf("reading stream %s: %w", s.space.StoreStream(), err)
 	}
 	return nil
 }

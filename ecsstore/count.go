@@ -2,16 +2,8 @@ package ecsstore
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"strconv"
-)
-
-// What the broker answers to a direct get.
-const (
-	headerStatus  = "Status"
-	headerPending = "Nats-Num-Pending"
-	statusMissing = "404"
 )
 
 // Entities counts the entities there are, deleted ones included. Any replica may
@@ -27,24 +19,13 @@ func (s *JetStream) Entities(ctx context.Context) (uint64, error) {
 // count counts the messages of the store under a subject: those that follow the
 // first, which the broker tells with it, and that one.
 func (s *JetStream) count(ctx context.Context, subject string) (uint64, error) {
-	body, err := json.Marshal(struct {
-		From  uint64 `json:"seq"`
-		Next  string `json:"next_by_subj"`
-		Batch int    `json:"batch"`
-	}{1, subject, 1})
-	if err != nil {
-		return 0, err
-	}
-	reply, err := s.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+s.space.StoreStream(), body)
-	if err != nil {
-		return 0, err
-	}
-	if reply.Header.Get(headerStatus) == statusMissing {
+	found := uint64(0)
+	rest, err := s.direct(ctx, directRequest{Sequence: 1, NextFor: subject, Batch: 1}, func(stored) error {
+		found++
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) {
 		return 0, nil
 	}
-	rest, err := strconv.ParseUint(reply.Header.Get(headerPending), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("the broker's answer: %w", err)
-	}
-	return rest + 1, nil
+	return found + rest, err
 }

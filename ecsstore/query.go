@@ -3,6 +3,7 @@ package ecsstore
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -119,12 +120,26 @@ func (r *Reader) Fences(ctx context.Context) ([]operation.Fence, error) {
 	cfg := jetstream.ConsumerConfig{
 		FilterSubjects: []string{r.space.Fences()}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	}
+	count := 0
 	latest := map[int]operation.Fence{} // a commit during the scan shows a partition twice
 	for fence, err := range decodeEach[operation.Fence](r.scan(ctx, r.space.StoreStream(), cfg, toTheEnd), "fences") {
 		if err != nil {
 			return nil, err
 		}
 		latest[fence.Partition] = *fence
+		count = max(count, fence.Partitions, fence.Partition+1)
+	}
+	for p := range count {
+		if _, ok := latest[p]; ok {
+			continue
+		}
+		// It was never claimed, or replaced before it was read, beyond the end of the scan.
+		fence, err := r.fence(ctx, p)
+		if err == nil {
+			latest[p] = fence
+		} else if !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
 	}
 	out := make([]operation.Fence, 0, len(latest))
 	for _, fence := range latest {
@@ -132,6 +147,17 @@ func (r *Reader) Fences(ctx context.Context) ([]operation.Fence, error) {
 	}
 	slices.SortFunc(out, func(a, b operation.Fence) int { return cmp.Compare(a.Partition, b.Partition) })
 	return out, nil
+}
+
+func (r *Reader) fence(ctx context.Context, partition int) (f operation.Fence, err error) {
+	msg, err := ask(ctx, r.js, r.space.StoreStream(), getRequest{LastFor: r.space.Fence(partition)})
+	if err == nil {
+		err = json.Unmarshal(msg.Data, &f)
+	}
+	if err != nil {
+		return f, fmt.Errorf("reading the fence of partition %d: %w", partition, err)
+	}
+	return f, nil
 }
 
 // Live yields the records of a partition's operations that have not ended.

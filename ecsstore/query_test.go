@@ -311,3 +311,54 @@ func TestR9_SubmittedIsEmptyForWhatIsNoOperation(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// TestFencesAreAllThereWhileTheyChange reads fences that are replaced all the time: one that
+// goes before it was read must not be missing.
+func TestFencesAreAllThereWhileTheyChange(t *testing.T) {
+	a := newArchive(t)
+	store, err := ecsstore.NewJetStream(t.Context(), a.js, a.space)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := func(p int) {
+		if _, err := store.Claim(t.Context(), p, "w", 0); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	}
+	for p := range archivePartitions {
+		claim(p)
+		go func() { // ends with the test
+			for t.Context().Err() == nil {
+				claim(p)
+			}
+		}()
+	}
+	for range 40 {
+		fences, err := a.read.Fences(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(fences) != archivePartitions {
+			t.Fatalf("%d fences, want %d", len(fences), archivePartitions)
+		}
+	}
+}
+
+// TestClaimFindsMoreRecordsThanOneRequest has a partition with more records than a replica
+// answers at once.
+func TestClaimFindsMoreRecordsThanOneRequest(t *testing.T) {
+	a := newArchive(t)
+	const count = 1100
+	for i := range uint64(count) {
+		r := operation.Record{OpID: uuid.New(), Status: operation.Succeeded, Sequence: i, EffectivePriority: operation.Normal}
+		a.put(a.space.Record(2, r.OpID), r)
+	}
+	store, err := ecsstore.NewJetStream(t.Context(), a.js, a.space)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, err := store.Claim(t.Context(), 2, "w", 0)
+	if err != nil || len(claim.Records) != count {
+		t.Errorf("%d records, %v, want %d", len(claim.Records), err, count)
+	}
+}

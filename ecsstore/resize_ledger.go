@@ -34,7 +34,7 @@ func (z *Resizing) remember(ctx context.Context, to int) error {
 	m := memories{from: from, to: to, of: make([][]operation.Taken, to), limit: min(LedgerSize, ledgerTotal/to)}
 	for p := range from {
 		c := Claim{Fence: z.fences[p].fence, Expect: z.fences[p].expect}
-		if err := z.s.replay(ctx, &c, &ledger{targets: true}); err != nil {
+		if err := z.s.replay(ctx, &c, &ledger{next: c.Fence.Ledger, targets: true}); err != nil {
 			return fmt.Errorf("reading the ledger of partition %d: %w", p, err)
 		}
 		m.add(p, &c)
