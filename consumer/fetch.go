@@ -26,12 +26,25 @@ type fetcher struct {
 // fetchPause is how long a partition is left alone that could not be read.
 const fetchPause = time.Second
 
-// fetch reads a claimed partition after its cursor until ctx is done. Decoding happens
-// here, beside the engine; a full engine holds the reading up.
-func (f *fetcher) fetch(ctx context.Context, c *claimed) {
-	for at := c.claim.Fence.Cursor; ; {
-		err := f.input.Read(ctx, c.claim.Fence.Partition, at, func(msg jetstream.Msg) {
-			it := f.item(c, msg)
+// fetch reads a partition after a cursor until ctx is done. The partition is being
+// claimed; once it is owned, what lies before the claim's own cursor is left out. Decoding
+// happens here, beside the engine; a full engine holds the reading up.
+func (f *fetcher) fetch(ctx context.Context, c *claimed, partition int, cursor uint64) {
+	for at := cursor; ; {
+		err := f.input.Read(ctx, partition, at, func(msg jetstream.Msg) {
+			select {
+			case <-c.owned:
+			case <-ctx.Done():
+				return
+			}
+			it := item{claim: c}
+			if meta, err := msg.Metadata(); err == nil {
+				it.sequence, it.received = meta.Sequence.Stream, meta.Timestamp.UTC()
+			}
+			if it.sequence <= c.claim.Fence.Cursor {
+				return
+			}
+			f.read(&it, msg)
 			select {
 			case f.out <- it:
 				at = it.sequence
@@ -50,19 +63,16 @@ func (f *fetcher) fetch(ctx context.Context, c *claimed) {
 	}
 }
 
-func (f *fetcher) item(c *claimed, msg jetstream.Msg) item {
-	it := item{claim: c, subject: msg.Subject(), raw: slices.Clone(msg.Data())}
-	if meta, err := msg.Metadata(); err == nil {
-		it.sequence, it.received = meta.Sequence.Stream, meta.Timestamp.UTC()
-	}
+// read takes over what a message says.
+func (f *fetcher) read(it *item, msg jetstream.Msg) {
+	it.subject, it.raw = msg.Subject(), slices.Clone(msg.Data())
 	it.origin.parent, it.origin.state = traceheader.Extract(msg.Headers())
 	sub, err := f.space.ParseSubmission(msg.Subject())
 	if err != nil {
 		it.invalid = &operation.InvalidError{Field: "subject", Message: err.Error()}
-		return it
+		return
 	}
 	it.sub = sub
 	it.decode(f.custom)
-	f.tracing.received(&it, time.Now())
-	return it
+	f.tracing.received(it, time.Now())
 }

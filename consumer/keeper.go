@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
 )
 
 // keeper makes the engine own the partitions that this worker should own: it claims
@@ -129,17 +130,7 @@ func (k *keeper) step(ctx, work context.Context) time.Duration {
 // claim claims a partition and gives it to the engine.
 func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 	began := time.Now()
-	claimCtx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	if epoch == 0 {
-		k.await(claimCtx, partition)
-	}
-	waited := time.Since(began)
-	got, err := k.store.Claim(claimCtx, partition, k.cfg.Name, epoch)
-	if err == nil {
-		k.note(partition, func(t *tenure) { t.owned, t.epoch, t.refused = true, got.Fence.Epoch, 0 })
-		err = k.handIn(ctx, work, &claimed{claim: got}) // from here on the engine may lose it again
-	}
+	c, waited, err := k.take(ctx, work, partition, epoch)
 	k.note(partition, func(t *tenure) {
 		t.busy = false
 		if err != nil {
@@ -147,7 +138,42 @@ func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 		}
 	})
 	k.poke()
-	k.report(ctx, partition, got, err, waited, time.Since(began))
+	k.report(ctx, partition, c.claim, err, waited, time.Since(began))
+}
+
+// take claims a partition for the engine, and begins to read it meanwhile. It returns how
+// long it has waited for the owner before.
+func (k *keeper) take(ctx, work context.Context, partition int, epoch uint64) (c *claimed, waited time.Duration, err error) {
+	claimCtx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	reading, stop := context.WithCancel(work)
+	c = &claimed{owned: make(chan struct{}), stop: stop}
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	fence, err := k.store.Fence(claimCtx, partition)
+	if err != nil {
+		return c, 0, err
+	}
+	k.engine.launch(func() { k.fetch.fetch(reading, c, partition, fence.Cursor) })
+	began := time.Now()
+	if epoch == 0 {
+		k.await(claimCtx, fence)
+	}
+	waited = time.Since(began)
+	if c.claim, err = k.store.Claim(claimCtx, partition, k.cfg.Name, epoch); err != nil {
+		return c, waited, err
+	}
+	k.note(partition, func(t *tenure) { t.owned, t.epoch, t.refused = true, c.claim.Fence.Epoch, 0 })
+	select {
+	case k.engine.claims <- c: // from here on the engine may lose it again
+		close(c.owned)
+		return c, waited, nil
+	case <-ctx.Done():
+		return c, waited, ctx.Err()
+	}
 }
 
 // note changes what is known of a partition that is held.
@@ -173,19 +199,19 @@ const (
 
 // await gives the present owner a moment to let go of a partition in good order. It
 // is a courtesy: the claim that follows is safe without it.
-func (k *keeper) await(ctx context.Context, partition int) {
+func (k *keeper) await(ctx context.Context, fence operation.Fence) {
 	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
 	look := time.NewTicker(handOverLook)
 	defer look.Stop()
-	for {
-		fence, err := k.store.Fence(ctx, partition)
-		if err != nil || !fence.Unclean() || fence.Owner == k.cfg.Name || !k.there(fence.Owner) {
-			return
-		}
+	for fence.Unclean() && fence.Owner != k.cfg.Name && k.there(fence.Owner) {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
+			return
+		}
+		var err error
+		if fence, err = k.store.Fence(ctx, fence.Partition); err != nil {
 			return
 		}
 	}
@@ -206,20 +232,6 @@ func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, 
 		log.DebugContext(ctx, "claimed a partition", slog.Uint64("epoch", got.Fence.Epoch),
 			slog.Duration("waited", waited), slog.Duration("took", took), slog.Bool("unclean", got.Unclean))
 	}
-}
-
-// handIn gives a claimed partition to the engine and starts to read it.
-func (k *keeper) handIn(ctx, work context.Context, c *claimed) error {
-	reading, stop := context.WithCancel(work)
-	c.stop = stop
-	select {
-	case k.engine.claims <- c:
-	case <-ctx.Done():
-		stop()
-		return ctx.Err()
-	}
-	k.engine.launch(func() { k.fetch.fetch(reading, c) })
-	return nil
 }
 
 // handOver takes a partition from the engine, which releases it.

@@ -50,6 +50,8 @@ type members struct {
 	want       func([]int)
 	wake       chan struct{} // of capacity 1: somebody is gone
 
+	writes sync.Mutex // held while the entry is written, so that a later one is not overtaken
+
 	mu     sync.Mutex // guards others, self
 	others map[string]*member
 	self   member
@@ -132,6 +134,8 @@ func (m *members) loop(ctx context.Context, updates <-chan jetstream.KeyValueEnt
 
 // announce writes this worker's entry.
 func (m *members) announce(ctx context.Context) error {
+	m.writes.Lock()
+	defer m.writes.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, heartbeat)
 	defer cancel()
 	m.mu.Lock()

@@ -188,11 +188,13 @@ func (p *partition) window(skip int, now time.Time, length time.Duration) ([]ite
 	return rest[:n], operation.ClosedByTimer
 }
 
-// claimed is a partition that was claimed and not yet handed to the engine, and
-// afterwards the identity of that claim. stop ends its reading.
+// claimed is a partition that is being claimed or was handed to the engine, and the
+// identity of that claim. Its reading begins before the claim is over, so that the broker
+// has the consumer ready by then.
 type claimed struct {
 	claim ecsstore.Claim
-	stop  func()
+	owned chan struct{} // closed when the engine has it: then claim is set
+	stop  func()        // ends its reading
 }
 
 // result is what became of an attempt outside the commit.

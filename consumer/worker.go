@@ -146,6 +146,14 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	wait.Go(func() { keeper.run(ctx, work) })
 	wait.Go(func() { members.run(ctx) })
 	wait.Go(func() { janitor.run(ctx) })
+	drained := make(chan struct{})
+	wait.Go(func() { // beside the last commit: the others get ready
+		defer close(drained)
+		<-ctx.Done()
+		if !resized(ctx) {
+			members.drain(work)
+		}
+	})
 	engine.run(ctx, work)
 	if resized(ctx) {
 		engine.forget() // its fences are not its own any more; it stays a member
@@ -154,8 +162,8 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 		w.leaveBehind(&attempts)
 		return context.Cause(ctx)
 	}
-	members.drain(work)
 	engine.release(work)
+	<-drained
 	members.leave(work)
 	done()
 	wait.Wait()
