@@ -78,7 +78,7 @@ func TestR23_Chaos(t *testing.T) {
 func TestR23_TakeOver(t *testing.T) {
 	run := prepare(t)
 	if run.Rate == 0 {
-		run.Rate = 400
+		run.Rate = 200
 	}
 	took, err := run.TakeOver(t.Context(), *times)
 	for _, c := range []struct {

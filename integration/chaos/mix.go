@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -101,14 +101,42 @@ func (m *mixer) next(ctx context.Context) ([]letter, error) {
 	return contest(ctx, m)
 }
 
-// round makes an operation for each partition, so that none is without for long.
-func round(ctx context.Context, m *mixer) ([]letter, error) {
-	of := map[int]uuid.UUID{}
-	for _, target := range m.targets {
-		of[subjects.Partition(target, ecsstore.DefaultSettings().Partitions)] = target
+// focus is a scene about partitions that are looked at.
+type focus struct {
+	mu     sync.Mutex // guards all below
+	on     []int
+	played int
+}
+
+func (f *focus) set(partitions []int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.on = partitions
+}
+
+// next lists the partitions that are looked at, and one of all in turn.
+func (f *focus) next(partitions int) []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.played++
+	if other := f.played % partitions; !slices.Contains(f.on, other) {
+		return append([]int{other}, f.on...)
 	}
-	targets := slices.Collect(maps.Values(of))
-	return several(len(targets), func(i int) (letter, error) { return m.letter(ctx, operation.VersionEntity, targets[i], nil) })
+	return f.on
+}
+
+// play makes an operation for each of those, so that none that is looked at is without
+// for long.
+func (f *focus) play(ctx context.Context, m *mixer) ([]letter, error) {
+	count := ecsstore.DefaultSettings().Partitions
+	of := make([]uuid.UUID, count)
+	for _, target := range m.targets {
+		of[subjects.Partition(target, count)] = target
+	}
+	partitions := f.next(count)
+	return several(len(partitions), func(i int) (letter, error) {
+		return m.letter(ctx, operation.VersionEntity, of[partitions[i]], nil)
+	})
 }
 
 // births makes the letters that create entities.

@@ -47,7 +47,7 @@ func (r *Run) TakeOver(ctx context.Context, times int) (TakeOvers, error) {
 	if err := o.watch(s.eye); err != nil {
 		return TakeOvers{}, err
 	}
-	s.load.mixer.only = round
+	s.load.mixer.only = o.focus.play
 	loading := make(chan error, 1)
 	go func() { loading <- s.load.run(ctx, ctx, s.Rate, math.MaxInt) }() // ends with ctx
 	out, err := s.takeOvers(ctx, o, times)
@@ -80,6 +80,10 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand, a
 	}
 	w := s.fleet.members[random.IntN(len(s.fleet.members))]
 	had := o.partitions(w.name)
+	o.focus.set(had)
+	if err := o.await(ctx, func(now map[int]commit) bool { return busy(now, had) }); err != nil {
+		return 0, fmt.Errorf("waiting for operations on the partitions of %s: %w", w.name, err)
+	}
 	began := time.Now()
 	if err := away(ctx, w); err != nil {
 		return 0, err
@@ -100,6 +104,11 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand, a
 	}
 	s.fleet.busy.Wait()
 	return last.Sub(began), s.fleet.add(ctx)
+}
+
+// busy reports whether each of some partitions was committed to just now.
+func busy(now map[int]commit, partitions []int) bool {
+	return !slices.ContainsFunc(partitions, func(p int) bool { return time.Since(now[p].at) > 100*time.Millisecond })
 }
 
 func later(a, b time.Time) time.Time {
@@ -144,6 +153,7 @@ func (f *fleet) calm(now map[int]commit) bool {
 // owners is who committed to each partition last, by the events.
 type owners struct {
 	changed chan struct{} // of capacity 1
+	focus   focus         // on the partitions of the worker that is taken away
 
 	mu sync.Mutex // guards of
 	of map[int]commit
