@@ -54,11 +54,12 @@ crashes: ## do INJECTIONS (15000) of harm to workers in bubbles, and audit what 
 	$(STORMS) -storm.seed=1 & first=$$!; $(STORMS) -storm.seed=100001; second=$$?; wait $$first && exit $$second
 
 # What a flake would be worth looking for in.
+RUN     ?= .
 BUBBLES := ./operation ./subjects ./resolver ./ecsstore ./internal/natstest ./consumer
 
 .PHONY: flakes
-flakes: ## run the tests in bubbles COUNT (6) times with the race detector
-	$(GO) test -race -count=$(COUNT) -timeout=0 -skip='$(VOLUME)' $(BUBBLES)
+flakes: ## run the tests in bubbles that match RUN (all) COUNT (6) times with the race detector
+	$(GO) test -race -count=$(COUNT) -timeout=0 -run='$(RUN)' -skip='$(VOLUME)' $(BUBBLES)
 
 .PHONY: cover
 cover: ## measure what the tests execute, of all packages together

@@ -109,6 +109,8 @@ func (c *Config) custom(name operation.Type) bool {
 type Store interface {
 	// Partitions returns the number of partitions.
 	Partitions() int
+	// Prepare begins to read what a claim of the partition with that fence will need.
+	Prepare(ctx context.Context, fence operation.Fence)
 	// Claim makes owner the owner of a partition and returns what it left behind.
 	Claim(ctx context.Context, partition int, owner string, epoch uint64) (ecsstore.Claim, error)
 	// Fence returns the fence of a partition, the zero fence if it was never claimed.

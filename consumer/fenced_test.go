@@ -57,7 +57,7 @@ func TestR23_APartitionLostWhileItIsHandedIn(t *testing.T) {
 		var running sync.WaitGroup
 		e := &engine{claims: make(chan *claimed), launch: running.Go}
 		k := newKeeper(&w.cfg, store, e, &fetcher{input: store, log: w.cfg.Logger, out: make(chan item)}, newStats(telemetry))
-		k.there = func(string) bool { return false }
+		k.patience = func(string) time.Duration { return 0 }
 		running.Go(func() { k.run(ctx, ctx) })
 		k.want([]int{0})
 		for epoch := range uint64(5) {

@@ -49,3 +49,46 @@ func TestR23_ABusyWorkerHandsOver(t *testing.T) {
 		}
 	})
 }
+
+// TestR23_ADrainingWorkerWorksOn has one of two workers stop under load. It goes on while
+// the other gets ready, and lets go in good order: nobody is fenced.
+func TestR23_ADrainingWorkerWorksOn(t *testing.T) {
+	bubble(t, func(w *world) {
+		first := w.ready()
+		second := w.start()
+		w.settled(first, second)
+		valves := w.made("valve-1", "valve-2", "valve-3", "valve-4", "valve-5", "valve-6", "pump-1", "pump-2")
+		load := func(n int) {
+			for i := range n {
+				w.send(count(valves[i%len(valves)], operation.Normal))
+				after(time.Millisecond)
+			}
+		}
+		load(200)
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			first.stop()
+		}()
+		load(20) // in which it says that it drains
+		before := first.Stats().Commits
+		load(int(drainGrace.Milliseconds()) / 2)
+		if n := first.Stats().Commits; n == before {
+			t.Error("the worker that drains commits nothing any more")
+		}
+		load(500)
+		select {
+		case <-stopped:
+		default:
+			t.Error("the worker that drains has not ended")
+		}
+		a, b := first.Stats(), second.Stats()
+		if a.Fenced+b.Fenced > 0 || a.Refusals[refusedCommit] > 0 || b.Claims != w.partitions() {
+			t.Errorf("fenced %d and %d times, %d commits refused; the other has made %d claims",
+				a.Fenced, b.Fenced, a.Refusals[refusedCommit], b.Claims)
+		}
+		if n := len(b.Partitions); n != w.partitions() {
+			t.Errorf("the worker that is left has %d partitions, want %d", n, w.partitions())
+		}
+	})
+}

@@ -21,7 +21,8 @@ type keeper struct {
 	engine *engine
 	fetch  *fetcher
 	stats  *stats
-	there  func(worker string) bool // whether another worker is there
+	// patience is how long an owner that is not this worker is given to let go.
+	patience func(worker string) time.Duration
 	// resized is called with [ecsstore.ErrResized] when the store has another number of
 	// partitions than it was opened with.
 	resized func(error)
@@ -141,7 +142,7 @@ func (k *keeper) claim(ctx, work context.Context, partition int, epoch uint64) {
 	k.report(ctx, partition, c.claim, err, waited, time.Since(began))
 }
 
-// take claims a partition for the engine, and begins to read it meanwhile. It returns how
+// take claims a partition for the engine, and begins to read it before. It returns how
 // long it has waited for the owner before.
 func (k *keeper) take(ctx, work context.Context, partition int, epoch uint64) (c *claimed, waited time.Duration, err error) {
 	claimCtx, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -158,6 +159,7 @@ func (k *keeper) take(ctx, work context.Context, partition int, epoch uint64) (c
 		return c, 0, err
 	}
 	k.engine.launch(func() { k.fetch.fetch(reading, c, partition, fence.Cursor) })
+	k.store.Prepare(claimCtx, fence)
 	began := time.Now()
 	if epoch == 0 {
 		k.await(claimCtx, fence)
@@ -191,20 +193,21 @@ func (t *tenure) refuse(now time.Time) {
 	t.next = now.Add(min(time.Duration(t.refused)*50*time.Millisecond, 2*time.Second))
 }
 
-// How long a claim waits for an owner that is still there to let go.
+// How long a claim waits for an owner that is still there to let go; one that drains is about
+// to, and takes as long as a worker takes to stop.
 const (
 	handOverTimeout = 500 * time.Millisecond
+	drainTimeout    = stopTimeout
 	handOverLook    = 10 * time.Millisecond
 )
 
 // await gives the present owner a moment to let go of a partition in good order. It
 // is a courtesy: the claim that follows is safe without it.
 func (k *keeper) await(ctx context.Context, fence operation.Fence) {
-	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
-	defer cancel()
+	began := time.Now()
 	look := time.NewTicker(handOverLook)
 	defer look.Stop()
-	for fence.Unclean() && fence.Owner != k.cfg.Name && k.there(fence.Owner) {
+	for fence.Unclean() && fence.Owner != k.cfg.Name && time.Since(began) < k.patience(fence.Owner) {
 		select {
 		case <-look.C:
 		case <-ctx.Done():

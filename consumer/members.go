@@ -50,7 +50,9 @@ type members struct {
 	want       func([]int)
 	wake       chan struct{} // of capacity 1: somebody is gone
 
-	writes sync.Mutex // held while the entry is written, so that a later one is not overtaken
+	// writes is of capacity 1 and full while the entry is written, so that none overtakes
+	// another. It is no mutex since whoever waits for it stops waiting with its context.
+	writes chan struct{}
 
 	mu     sync.Mutex // guards others, self
 	others map[string]*member
@@ -65,7 +67,7 @@ func newMembers(ctx context.Context, cfg *Config, js jetstream.JetStream, partit
 	}
 	return &members{
 		cfg: cfg, nc: js.Conn(), kv: kv, partitions: partitions, want: want,
-		wake: make(chan struct{}, 1), others: map[string]*member{}, self: member{Name: cfg.Name, Since: time.Now().UTC(), Partitions: partitions},
+		wake: make(chan struct{}, 1), writes: make(chan struct{}, 1), others: map[string]*member{}, self: member{Name: cfg.Name, Since: time.Now().UTC(), Partitions: partitions},
 	}, nil
 }
 
@@ -134,10 +136,14 @@ func (m *members) loop(ctx context.Context, updates <-chan jetstream.KeyValueEnt
 
 // announce writes this worker's entry.
 func (m *members) announce(ctx context.Context) error {
-	m.writes.Lock()
-	defer m.writes.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, heartbeat)
 	defer cancel()
+	select {
+	case m.writes <- struct{}{}:
+		defer func() { <-m.writes }()
+	case <-ctx.Done():
+		return fmt.Errorf("writing the heartbeat: %w", ctx.Err())
+	}
 	m.mu.Lock()
 	data, err := json.Marshal(m.self)
 	m.mu.Unlock()
@@ -236,13 +242,23 @@ func (m *members) alive() []member {
 	return out
 }
 
-// has reports whether another worker of that name is there.
-func (m *members) has(name string) bool {
-	return slices.ContainsFunc(m.alive(), func(o member) bool { return o.Name == name })
+// patience returns how long another worker is given to let go of a partition, 0 if it is
+// not there.
+func (m *members) patience(name string) time.Duration {
+	for _, other := range m.alive() {
+		switch {
+		case other.Name != name:
+		case other.Draining:
+			return drainTimeout
+		default:
+			return handOverTimeout
+		}
+	}
+	return 0
 }
 
 // includes reports whether a worker is there, this one among them.
-func (m *members) includes(name string) bool { return name == m.cfg.Name || m.has(name) }
+func (m *members) includes(name string) bool { return name == m.cfg.Name || m.patience(name) > 0 }
 
 // assign works out which partitions are this worker's.
 func (m *members) assign() {
@@ -266,13 +282,26 @@ func (m *members) assign() {
 	m.want(mine)
 }
 
-// drain says that this worker wants no partition any more.
+// drainGrace is how long a worker that drains goes on working: the others get ready
+// meanwhile to own its partitions.
+const drainGrace = 200 * time.Millisecond
+
+// drain says that this worker wants no partition any more. If there are others, it gives
+// them time to get ready.
 func (m *members) drain(ctx context.Context) {
 	m.mu.Lock()
 	m.self.Draining = true
 	m.mu.Unlock()
 	if err := m.announce(ctx); err != nil {
 		m.cfg.Logger.WarnContext(ctx, "saying that the worker drains", slog.Any("error", err))
+		return
+	}
+	if !slices.ContainsFunc(m.alive(), func(o member) bool { return !o.Draining }) {
+		return
+	}
+	select {
+	case <-time.After(drainGrace):
+	case <-ctx.Done():
 	}
 }
 

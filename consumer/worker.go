@@ -138,23 +138,26 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 	if err != nil {
 		return err
 	}
-	keeper.there = members.has
+	keeper.patience = members.patience
 	janitor := &janitor{input: store, engine: engine, keeper: keeper, log: w.cfg.Logger, alive: members.includes, health: &w.health}
 	if w.cfg.Meter != nil {
 		janitor.pending = store.Pending
 	}
 	wait.Go(func() { keeper.run(ctx, work) })
-	wait.Go(func() { members.run(ctx) })
+	present, absent := context.WithCancel(work)
+	defer absent()
+	wait.Go(func() { members.run(present) })
 	wait.Go(func() { janitor.run(ctx) })
-	drained := make(chan struct{})
-	wait.Go(func() { // beside the last commit: the others get ready
-		defer close(drained)
+	serving, stopServing := context.WithCancel(work)
+	defer stopServing()
+	wait.Go(func() {
+		defer stopServing()
 		<-ctx.Done()
 		if !resized(ctx) {
 			members.drain(work)
 		}
 	})
-	engine.run(ctx, work)
+	engine.run(serving, work)
 	if resized(ctx) {
 		engine.forget() // its fences are not its own any more; it stays a member
 		done()
@@ -163,7 +166,7 @@ func (w *Worker) work(ctx context.Context, store streams) error {
 		return context.Cause(ctx)
 	}
 	engine.release(work)
-	<-drained
+	absent()
 	members.leave(work)
 	done()
 	wait.Wait()

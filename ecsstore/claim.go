@@ -1,12 +1,10 @@
 package ecsstore
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,30 +70,28 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 }
 
 // seize writes the claim's fence, and reads what the partition left in the store: most of
-// the ledger while the fence is on its way.
+// the ledger before, or while the fence is on its way.
 func (s *JetStream) seize(ctx context.Context, c *Claim) error {
-	book := &ledger{next: c.Fence.Ledger}
-	read, early := *c, errgroup.Group{}
-	early.Go(func() error { return s.readAhead(ctx, &read, book) })
+	early := s.prepared.take(c.Fence.Partition)
+	if early == nil {
+		early = s.readAhead(ctx, c.Fence)
+	}
 	expect, err := s.writeFence(ctx, &c.Fence, c.Expect)
-	if err = cmp.Or(err, s.broken(early.Wait())); err != nil {
+	if err != nil {
 		return err
 	}
-	c.Expect, c.Ledger = expect, read.Ledger
+	c.Expect = expect
+	<-early.done // no later than its context is
+	book := &early.book
+	switch {
+	case errors.Is(early.err, ErrHalted):
+		return s.broken(early.err)
+	case early.err != nil:
+		book = &ledger{next: c.Fence.Ledger}
+	default:
+		c.Ledger = early.claim.Ledger
+	}
 	return s.replay(ctx, c, book)
-}
-
-// readAhead reads the decision records that there are so far.
-func (s *JetStream) readAhead(ctx context.Context, c *Claim, book *ledger) error {
-	if c.Fence.Chain == "" {
-		return nil
-	}
-	for {
-		rest, err := s.readWindows(ctx, c, book, math.MaxUint64)
-		if err != nil || rest == 0 {
-			return err
-		}
-	}
 }
 
 // allowed reports why a worker that knows a number of partitions may not claim the

@@ -26,6 +26,7 @@ type JetStream struct {
 	retention  time.Duration
 	ops        jetstream.Stream
 	readers    readers
+	prepared   prepared
 }
 
 // NewJetStream opens the store, whose streams must exist.

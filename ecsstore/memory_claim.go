@@ -8,6 +8,9 @@ import (
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
+// Prepare does nothing: all is at hand.
+func (*Memory) Prepare(context.Context, operation.Fence) {}
+
 // Claim makes owner the owner of a partition, as [JetStream.Claim] does.
 func (m *Memory) Claim(ctx context.Context, partition int, owner string, epoch uint64) (Claim, error) {
 	m.mu.Lock()

@@ -351,6 +351,8 @@ func checkStream(have, want jetstream.StreamConfig) error {
 		return complain("allow message TTL", have.AllowMsgTTL, want.AllowMsgTTL)
 	case have.AllowAtomicPublish != want.AllowAtomicPublish:
 		return complain("allow atomic publish", have.AllowAtomicPublish, want.AllowAtomicPublish)
+	case want.AllowDirect && !have.AllowDirect:
+		return complain("allow direct", false, true)
 	case len(have.Sources) > 0 || have.Mirror != nil:
 		return complain("sources or mirror", "set", "none: all messages come from publishers and workers")
 	case have.AllowMsgSchedules:

@@ -114,6 +114,7 @@ var storeOnly = []spoiled{
 	{"republish", func(c *jetstream.StreamConfig) { c.RePublish.HeadersOnly = true }},
 	{"republish", func(c *jetstream.StreamConfig) { c.RePublish.Destination = "elsewhere.>"; c.RePublish.Source = ">" }},
 	{"max message size", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 8 << 20 }},
+	{"allow direct", func(c *jetstream.StreamConfig) { c.AllowDirect = false }},
 }
 
 // TestUnsafeStreams makes the two streams as Init does, but for one setting of one of them.
