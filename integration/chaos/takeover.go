@@ -20,8 +20,9 @@ import (
 )
 
 // TakeOvers says how long partitions went without a commit because their worker was
-// taken away: from the signal until every partition that it had was committed to by
-// another worker.
+// taken away: after a kill from the signal until every partition that it had was committed
+// to by another worker; after a drain, during which the worker goes on for a while, the
+// longest time between its last commit to a partition and the first of another.
 type TakeOvers struct {
 	Kills  []time.Duration `json:"kills"`
 	Drains []time.Duration `json:"drains"`
@@ -62,8 +63,12 @@ func (s *scenario) takeOvers(ctx context.Context, o *owners, times int) (out Tak
 		for _, how := range []struct {
 			away func(context.Context, *worker) error
 			took *[]time.Duration
-		}{{s.fleet.lose, &out.Kills}, {s.fleet.dismiss, &out.Drains}} {
-			took, err := s.takeOver(ctx, o, random, how.away)
+			last func(began time.Time, c commit) time.Duration
+		}{
+			{s.fleet.lose, &out.Kills, func(began time.Time, c commit) time.Duration { return c.since.Sub(began) }},
+			{s.fleet.dismiss, &out.Drains, func(_ time.Time, c commit) time.Duration { return c.gap }},
+		} {
+			took, err := s.takeOver(ctx, o, random, how.away, how.last)
 			if err != nil {
 				return out, err
 			}
@@ -74,7 +79,9 @@ func (s *scenario) takeOvers(ctx context.Context, o *owners, times int) (out Tak
 }
 
 // takeOver takes one worker away, measures, and replaces it.
-func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand, away func(context.Context, *worker) error) (time.Duration, error) {
+func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand,
+	away func(context.Context, *worker) error, took func(time.Time, commit) time.Duration,
+) (time.Duration, error) {
 	if err := o.await(ctx, s.fleet.calm); err != nil {
 		return 0, fmt.Errorf("waiting for the workers to share the partitions: %w", err)
 	}
@@ -88,14 +95,14 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand, a
 	if err := away(ctx, w); err != nil {
 		return 0, err
 	}
-	var last time.Time
+	var longest time.Duration
 	err := o.await(ctx, func(now map[int]commit) bool {
-		last = began
+		longest = 0
 		for _, p := range had {
 			if now[p].worker == w.name || now[p].at.Before(began) {
 				return false
 			}
-			last = later(last, now[p].since)
+			longest = max(longest, took(began, now[p]))
 		}
 		return true
 	})
@@ -103,19 +110,12 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand, a
 		return 0, fmt.Errorf("waiting for others to take over from %s: %w", w.name, err)
 	}
 	s.fleet.busy.Wait()
-	return last.Sub(began), s.fleet.add(ctx)
+	return longest, s.fleet.add(ctx)
 }
 
 // busy reports whether each of some partitions was committed to just now.
 func busy(now map[int]commit, partitions []int) bool {
 	return !slices.ContainsFunc(partitions, func(p int) bool { return time.Since(now[p].at) > 100*time.Millisecond })
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // lose kills a worker for good.
@@ -162,7 +162,8 @@ type owners struct {
 // commit is the latest commit to a partition.
 type commit struct {
 	worker string
-	since  time.Time // of the first of this worker's
+	since  time.Time     // of the first of this worker's
+	gap    time.Duration // between the last one of the worker before and that
 	at     time.Time
 }
 
@@ -186,7 +187,7 @@ func (o *owners) note(partition int, worker string, now time.Time) {
 	o.mu.Lock()
 	c := o.of[partition]
 	if c.worker != worker {
-		c = commit{worker: worker, since: now}
+		c = commit{worker: worker, since: now, gap: now.Sub(c.at)}
 	}
 	c.at = now
 	o.of[partition] = c
