@@ -28,6 +28,7 @@ const (
 	headerPending  = "Nats-Num-Pending"
 	headerSubject  = "Nats-Subject"
 	headerSequence = "Nats-Sequence"
+	headerBefore   = "Nats-Last-Sequence" // of the message before in the same answer, 0 if it is the first
 
 	statusEnd       = "204"
 	statusMissing   = "404"
@@ -61,12 +62,17 @@ func (s *JetStream) direct(ctx context.Context, q directRequest, each func(store
 	if err := s.nc.PublishRequest(apiPrefix(s.js)+"DIRECT.GET."+s.space.StoreStream(), inbox, body); err != nil {
 		return 0, err
 	}
-	for {
+	for before := "0"; ; {
 		msg, err := nextWithin(ctx, replies, directSilence)
 		if err != nil {
 			return 0, err
 		}
-		switch status := msg.Header.Get(headerStatus); status {
+		status := msg.Header.Get(headerStatus)
+		if (status == "" || status == statusEnd) && msg.Header.Get(headerBefore) != before {
+			return 0, errScanGap
+		}
+		before = msg.Header.Get(headerSequence)
+		switch status {
 		case "":
 		case statusEnd:
 			rest, err = strconv.ParseUint(msg.Header.Get(headerPending), 10, 64)
@@ -102,5 +108,5 @@ func nextWithin(ctx context.Context, sub *nats.Subscription, limit time.Duration
 
 // passing reports whether a direct request may find more when it is made again.
 func passing(err error) bool {
-	return err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, errSilence)
+	return err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, errSilence) || errors.Is(err, errScanGap)
 }
