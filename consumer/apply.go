@@ -55,6 +55,9 @@ func (e *engine) applyDraft(d *draft, out committed, part int) {
 	p.queue = slices.Delete(p.queue, 0, d.took)
 	e.staged -= d.took
 	p.careful = max(p.careful-d.took, 0)
+	if p.fence.Cursor >= p.claim.claim.Tail { // what has come since had no part in it
+		p.careful = 0
+	}
 	// Window records of one part lie next to each other; the last is known.
 	windows := out.round.batch.Parts[part].Windows
 	behind := windows[len(windows)-1].Number - d.window.Number

@@ -83,3 +83,32 @@ func (w *world) wantsAttempts(o operation.Operation, made, started int) {
 		}
 	}
 }
+
+// TestR16_CareEndsWithWhatWasThere has two workers die in a row without a commit. The next
+// one runs alone what they may have died of, and nothing that has come since.
+func TestR16_CareEndsWithWhatWasThere(t *testing.T) {
+	bubble(t, func(w *world) {
+		traps := newTraps(w)
+		traps.start()
+		valve := w.made("valve-1")[0]
+		suspect, later := count(valve, operation.Low), count(valve, operation.Low)
+		deadly := trap{at: afterResolve, nth: 1, do: crash}
+		traps.set(deadly)
+		w.submit(suspect)
+		after(10 * time.Second)
+		traps.set(deadly)
+		traps.start()
+		after(10 * time.Second)
+		traps.start()
+		after(10 * time.Second)
+		w.submit(later)
+		after(10 * time.Second)
+		w.wants(completed, suspect, later)
+		for o, want := range map[*operation.Operation]int{&suspect: 1, &later: 0} {
+			record := w.space.Record(subjects.Partition(valve, w.partitions()), o.ID)
+			if n := len(w.stored(record)); n != want { // what is run alone outlives its window
+				t.Errorf("%d records of %s, want %d", n, w.name(o.ID), want)
+			}
+		}
+	})
+}

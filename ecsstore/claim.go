@@ -32,6 +32,7 @@ type Claim struct {
 	Expect  uint64             // stream sequence of the fence
 	Records []operation.Record // operations that outlived their window, in the order of their sequence
 	Ledger  []LedgerPage       // oldest first
+	Tail    uint64             // sequence of the partition's last operation when it was claimed, 0 if there was none
 }
 
 // LedgerPage is what a decision record, or a page that stands in for some, says about the operations it took or ended.
@@ -53,14 +54,13 @@ func (s *JetStream) Claim(ctx context.Context, partition int, owner string, epoc
 	if err := c.allowed(s.partitions, epoch); err != nil {
 		return Claim{}, fmt.Errorf("claiming partition %d: %w", partition, err)
 	}
-	waits, err := s.input(ctx, partition, c.Fence.Cursor)
-	if err != nil {
+	if c.Tail, err = s.input(ctx, partition, c.Fence.Cursor); err != nil {
 		return Claim{}, err
 	}
 	c.Unclean = c.Fence.Unclean()
 	c.Fence = c.Fence.Claimed(partition, owner)
 	c.Fence.Partitions = s.partitions
-	if !waits {
+	if c.Tail <= c.Fence.Cursor {
 		c.Fence.Crashes = 0 // whatever its owners died of, it was none of its operations
 	}
 	if err := s.seize(ctx, &c); err != nil {
@@ -148,15 +148,18 @@ func fenceAlone(space subjects.Space, f *operation.Fence, expect uint64) (messag
 	return m, nil
 }
 
-// waits reports whether the partition has operations beyond its cursor.
-func (s *JetStream) waits(ctx context.Context, partition int, cursor uint64) (bool, error) {
+// tail returns the sequence of a partition's last operation, 0 if there is none.
+func (s *JetStream) tail(ctx context.Context, partition int) (uint64, error) {
 	msg, err := s.leaderGet(ctx, s.space.OpsStream(), getRequest{LastFor: s.space.Submitted(partition)})
-	return msg != nil && msg.Sequence > cursor, err
+	if err != nil || msg == nil {
+		return 0, err
+	}
+	return msg.Sequence, nil
 }
 
 // input compares the cursor with the operations stream: operations it has not passed
-// must all be there. It reports whether there are any.
-func (s *JetStream) input(ctx context.Context, partition int, cursor uint64) (waits bool, err error) {
+// must all be there. It returns the sequence of the partition's last one.
+func (s *JetStream) input(ctx context.Context, partition int, cursor uint64) (tail uint64, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		info, err := s.ops.Info(ctx)
@@ -166,14 +169,14 @@ func (s *JetStream) input(ctx context.Context, partition int, cursor uint64) (wa
 		return checkCursor(s.space.OpsStream(), partition, cursor, info.State)
 	})
 	group.Go(func() error {
-		found, err := s.waits(ctx, partition, cursor)
-		waits = found
+		last, err := s.tail(ctx, partition)
+		tail = last
 		if err != nil {
 			return fmt.Errorf("claiming partition %d: %w", partition, err)
 		}
 		return nil
 	})
-	return waits, group.Wait()
+	return tail, group.Wait()
 }
 
 // unreadable says why a stream was not read. One that is gone halts the partition.

@@ -27,10 +27,12 @@ func (m *Memory) Claim(ctx context.Context, partition int, owner string, epoch u
 		return Claim{}, err
 	}
 	c.Unclean = c.Fence.Unclean()
-	waits := len(m.ops.list(m.space.Submitted(partition), c.Fence.Cursor+1)) > 0
+	if waiting := m.ops.list(m.space.Submitted(partition), c.Fence.Cursor+1); len(waiting) > 0 {
+		c.Tail = waiting[len(waiting)-1].Sequence
+	}
 	c.Fence = c.Fence.Claimed(partition, owner)
 	c.Fence.Partitions = m.partitions
-	if !waits {
+	if c.Tail <= c.Fence.Cursor {
 		c.Fence.Crashes = 0
 	}
 	if c.Expect, err = m.writeFence(ctx, CallClaim, &c.Fence, c.Expect); err == nil {

@@ -150,11 +150,11 @@ func (z *Resizing) Left(ctx context.Context, fences []operation.Fence) (Drain, e
 	read := NewReader(z.s.js, z.s.space)
 	for _, f := range fences[:z.was.Partitions] {
 		out.Live += f.Counts.Live
-		waits, err := z.s.waits(ctx, f.Partition, f.Cursor)
+		tail, err := z.s.tail(ctx, f.Partition)
 		if err != nil {
 			return out, err
 		}
-		if waits {
+		if tail > f.Cursor {
 			pending, err := read.Lag(ctx, f.Partition, f.Cursor)
 			if err != nil {
 				return out, err

@@ -84,8 +84,8 @@ func (z *Resizing) obstacles(ctx context.Context, f operation.Fence, workers []M
 	if f.Resizing > 0 { // claimed by an earlier run, after it had come to its end
 		return nil, nil
 	}
-	waits, err := z.s.waits(ctx, f.Partition, f.Cursor)
-	if err != nil || !waits && f.Counts.Live == 0 {
+	tail, err := z.s.tail(ctx, f.Partition)
+	if err != nil || tail <= f.Cursor && f.Counts.Live == 0 {
 		return nil, err
 	}
 	owned := f.Unclean() && slices.ContainsFunc(workers, func(m Member) bool { return m.Name == f.Owner })

@@ -35,10 +35,11 @@ func newLauncher(ctx context.Context) *launcher {
 
 // process is a process that was started. It may have ended.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // how it ended, once done is closed
+	name  string
+	began time.Time
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when it has ended
+	err   error         // how it ended, once done is closed
 }
 
 // start starts a program whose output is appended to a log. It ends with ctx at the
@@ -49,7 +50,7 @@ func (l *launcher) start(ctx context.Context, name, log string, env []string, pr
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	defer out.Close() // the process has its own
-	p := &process{name: name, cmd: exec.CommandContext(ctx, program, args...), done: make(chan struct{})}
+	p := &process{name: name, began: time.Now(), cmd: exec.CommandContext(ctx, program, args...), done: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error, 1)
@@ -83,9 +84,13 @@ func (p *process) kill() error {
 	return err
 }
 
+// startTime is how long a process may take to begin to listen to signals.
+const startTime = 2 * time.Second
+
 // terminate asks the process to end and returns how it did. It is an error not to end
-// in time.
+// in time, or, but for one that has only just begun, by the signal.
 func (p *process) terminate(patience time.Duration) error {
+	young := time.Since(p.began) < startTime
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
@@ -93,7 +98,7 @@ func (p *process) terminate(patience time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-p.done:
-		if p.err != nil {
+		if p.err != nil && !young {
 			return fmt.Errorf("%s after SIGTERM: %w", p.name, p.err)
 		}
 		return nil
