@@ -209,8 +209,8 @@ func (d *draft) count(entity uuid.UUID) {
 		number = max(number, r.Contest+1)
 	}
 	for i, r := range carried {
-		last := i == len(carried)-1 && !wrote
-		write := r.Contest == 0 || d.touched(r.OpID) || last
+		_, touched := d.touched(r.OpID)
+		write := r.Contest == 0 || touched || i == len(carried)-1 && !wrote
 		r.Contest = number
 		if write {
 			d.write(r)

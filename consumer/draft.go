@@ -173,14 +173,14 @@ func (d *draft) write(r *operation.Record) {
 	d.known[r.OpID] = entry{digest: r.Digest, status: r.Status}
 }
 
-// touched reports whether the round has changed an operation already.
-func (d *draft) touched(id uuid.UUID) bool {
+// touched returns what the round has made of an operation, if it has changed it already.
+func (d *draft) touched(id uuid.UUID) (entry, bool) {
 	for from := d; from != nil; from = from.base {
-		if _, ok := from.known[id]; ok {
-			return true
+		if e, ok := from.known[id]; ok {
+			return e, true
 		}
 	}
-	return false
+	return entry{}, false
 }
 
 // find returns an operation that is in the lane of an entity, or nil.

@@ -126,10 +126,8 @@ func (d *draft) note(it *item, fate operation.Fate, reason operation.Reason) {
 
 // lookup returns what is known of an operation id in this partition.
 func (d *draft) lookup(id uuid.UUID) (entry, bool) {
-	for from := d; from != nil; from = from.base {
-		if e, ok := from.known[id]; ok {
-			return e, true
-		}
+	if e, ok := d.touched(id); ok {
+		return e, true
 	}
 	if entity, ok := d.p.live[id]; ok {
 		if r := d.find(operation.Ref{Target: entity, ID: id}); r != nil {

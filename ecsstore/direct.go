@@ -14,12 +14,11 @@ import (
 // directRequest asks for several messages of a stream at once. Any replica may answer, and
 // it does so between two commits, never amid one; it may be behind.
 type directRequest struct {
-	Sequence  uint64   `json:"seq,omitempty"`
-	NextFor   string   `json:"next_by_subj,omitempty"`
-	Batch     int      `json:"batch,omitempty"`
-	LastOf    []string `json:"multi_last,omitempty"` // the last of each subject, 1,024 at most
-	MaxBytes  int      `json:"max_bytes,omitempty"`
-	NoHeaders bool     `json:"no_hdr,omitempty"`
+	Sequence uint64   `json:"seq,omitempty"`
+	NextFor  string   `json:"next_by_subj,omitempty"`
+	Batch    int      `json:"batch,omitempty"`
+	LastOf   []string `json:"multi_last,omitempty"` // the last of each subject, 1,024 at most
+	MaxBytes int      `json:"max_bytes,omitempty"`
 }
 
 // What the broker answers to a direct request.

@@ -304,9 +304,7 @@ func (s *JetStream) scan(ctx context.Context, c *Claim, cfg jetstream.ConsumerCo
 		}
 		switch at := meta.Sequence.Stream; {
 		case msg.Subject() != fence:
-			if err := each(msg, at); err != nil {
-				failed = fmt.Errorf("%s at %d: %w", strings.ReplaceAll(msg.Subject(), "\n", " "), at, err)
-			}
+			failed = located(each(msg, at), stored{Subject: msg.Subject(), Sequence: at})
 		case at == c.Expect:
 			return false
 		case at > c.Expect:
