@@ -24,7 +24,7 @@ func FuzzReadReply(f *testing.F) {
 	}
 	for _, reply := range []string{
 		``, `null`, `[]`, `{}`, `{} {}`, `{"more":1}`, `{"permanent":true}`, `{"error":"no","reason":"Not A Word"}`,
-		`{"set":{"position":null,"position.y":1},"remove":["position.x"]}`, `{"add":{"counter":null}}`, `{"add":{"counter":"2"}}`,
+		`{"set":{"position":null,"position.y":1},"remove":["position.x"]}`, `{"add":{"counter":null}}`, `{"add":{"counter":"2"}}`, `{"add":{"counter":"one"}}`,
 		`{"add":{"counter":1e400}}`, `{"set":{"counter":1e400}}`, `{"set":{"":1}}`, `{"set":{"a":"` + "\xff" + `"},"version":true,"note":"` + "\xff" + `"}`,
 	} {
 		f.Add([]byte(reply))
