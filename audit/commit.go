@@ -31,12 +31,13 @@ type part struct {
 	events    []*stored
 	dead      []*stored
 	ledger    []*stored
+	sums      []*stored
 	windows   []*stored
 }
 
 // pages reports whether the part is nothing but pages of a ledger.
 func (p *part) pages() bool {
-	return len(p.ledger) > 0 && len(p.records)+len(p.versions)+len(p.events)+len(p.dead)+len(p.windows) == 0
+	return len(p.ledger) > 0 && len(p.records)+len(p.versions)+len(p.events)+len(p.dead)+len(p.sums)+len(p.windows) == 0
 }
 
 func (p *part) last() *window { return p.windows[len(p.windows)-1].window }
@@ -73,7 +74,7 @@ func (a *auditor) add(s *stored) {
 		c.heads = append(c.heads, s)
 	case checkFamily:
 		c.checks = append(c.checks, s)
-	case recordFamily, versionFamily, eventFamily, deadFamily, ledgerFamily, windowFamily:
+	case recordFamily, versionFamily, eventFamily, deadFamily, ledgerFamily, checkpointFamily, windowFamily:
 		if c.inner == 0 {
 			c.inner = s.sequence
 		}
@@ -112,6 +113,8 @@ func (a *auditor) part(s *stored) {
 		p.dead = append(p.dead, s)
 	case ledgerFamily:
 		p.ledger = append(p.ledger, s)
+	case checkpointFamily:
+		p.sums = append(p.sums, s)
 	case windowFamily:
 		p.windows = append(p.windows, s)
 	}

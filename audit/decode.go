@@ -73,6 +73,8 @@ var decoders = map[string]func(s *stored, tail string, h nats.Header) error{
 	"dead":    decodeDead,
 	"ledger":  decodeLedger,
 	"check":   decodeCheck,
+
+	"checkpoint": decodeCheckpoint,
 }
 
 func (s *stored) locate(f family, partition string) error {

@@ -126,6 +126,61 @@ func decodeLedger(s *stored, tail string, _ nats.Header) error {
 	return nil
 }
 
+// decodeCheckpoint reads what sums up decision records.
+func decodeCheckpoint(s *stored, tail string, _ nats.Header) error {
+	if err := s.locate(checkpointFamily, tail); err != nil {
+		return err
+	}
+	r, c := reader{data: s.data}, &sums{}
+	for key := range r.members() {
+		switch string(key) {
+		case "partition":
+			if n := r.count(); n != s.partition {
+				return fmt.Errorf("the checkpoint says it is of partition %d", n)
+			}
+		case "after":
+			c.after = r.uint()
+		case "through":
+			c.through = r.uint()
+		case "chain":
+			c.chain = string(r.text())
+		case "windows":
+			for range r.elements() {
+				c.taken = r.summed(c.taken)
+			}
+		case "settled":
+			for range r.elements() {
+				c.settled = append(c.settled, r.settled())
+			}
+		}
+	}
+	if err := r.done(); err != nil {
+		return fmt.Errorf("reading a checkpoint: %w", err)
+	}
+	s.sums = c
+	return nil
+}
+
+// summed appends what a checkpoint tells of a window.
+func (r *reader) summed(to []summed) []summed {
+	first, window := len(to), uint64(0)
+	for key := range r.members() {
+		switch string(key) {
+		case "sequence":
+			window = r.uint()
+		case "taken":
+			for range r.elements() {
+				t := r.taken()
+				to = append(to, summed{op: t.op, digest: t.digest, status: t.status})
+			}
+		}
+	}
+	for i := first; i < len(to); i++ {
+		to[i].window = window
+	}
+	return to
+}
+
 func (r *reader) settled() (s settled) {
 	for key := range r.members() {
 		switch string(key) {

@@ -94,7 +94,7 @@ func (a *auditor) handOn(c *commit, from int, at spot) {
 	}
 	for _, p := range a.parts {
 		if moved {
-			p.ledger, p.handed = p.handed, ledger{}
+			p.ledger, p.handed, p.sums = p.handed, ledger{}, tracked{whole: p.id < a.partitions, unsure: p.id >= a.partitions}
 			continue
 		}
 		for id, k := range p.handed.all {
@@ -103,6 +103,7 @@ func (a *auditor) handOn(c *commit, from int, at spot) {
 			}
 		}
 		p.handed = ledger{}
+		p.sums = tracked{unsure: true}
 	}
 }
 

@@ -20,7 +20,7 @@ type mutant struct {
 }
 
 func allMutants() []mutant {
-	return slices.Concat(ownershipMutants, commitMutants, decisionMutants, lifeMutants, takenMutants, entityMutants, resizeMutants, pageMutants)
+	return slices.Concat(ownershipMutants, commitMutants, decisionMutants, lifeMutants, takenMutants, entityMutants, resizeMutants, pageMutants, checkpointMutants)
 }
 
 // deadline is within which each mutant has to be caught.

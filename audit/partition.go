@@ -18,7 +18,8 @@ type partition struct {
 	number uint64 // of its latest window
 	cursor uint64
 	passed uint64 // the highest cursor of the windows that were judged
-	chain  string // hash of its latest decision record
+	chain  string // hash of its latest decision record,
+	at     uint64 // and where that lies
 	epoch  uint64
 	owner  string
 
@@ -33,6 +34,7 @@ type partition struct {
 	tally operation.Counts  // of the windows that were read
 	base  *operation.Counts // what was counted before those, once a fence has told
 
+	sums   tracked // what the next checkpoint has to tell
 	ledger ledger
 	handed ledger              // what it was handed on by a change of the number of partitions that goes on
 	lives  map[uuid.UUID]*life // operations that were taken and have not ended
@@ -49,10 +51,11 @@ func (a *auditor) partition(id int) *partition {
 }
 
 // adopt takes over where a decision record says that the partition is.
-func (p *partition) adopt(w *window) {
+func (p *partition) adopt(w *window, at uint64) {
 	p.seen = true
 	p.number, p.cursor, p.epoch, p.owner = w.number, w.cursor, w.epoch, w.owner
 	p.chain = hex.EncodeToString(w.sum[:])
+	p.at = at
 }
 
 func (p *partition) adoptFence(s *stored) {
@@ -72,7 +75,7 @@ func (a *auditor) judgeWindows(c *commit, part *part) {
 		if p.begins == 0 {
 			p.begins = s.window.number
 		}
-		p.adopt(s.window)
+		p.adopt(s.window, s.sequence)
 	}
 	for i, s := range part.windows {
 		want := ""
@@ -156,6 +159,7 @@ func (a *auditor) judgeFence(c *commit, s *stored) {
 	}
 	a.judgeCounts(p, f, at)
 	a.judgeGeneration(p, f, at)
+	a.judgeCheckpointed(p, f, at)
 	p.adoptFence(s)
 }
 

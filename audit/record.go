@@ -21,6 +21,7 @@ const (
 	eventFamily
 	deadFamily
 	ledgerFamily
+	checkpointFamily
 	windowFamily
 	checkFamily
 	strangeFamily // none of ours
@@ -52,6 +53,7 @@ type stored struct {
 	event   *event
 	dead    *dead
 	page    *page
+	sums    *sums
 	window  *window
 }
 
@@ -194,6 +196,22 @@ type taken struct {
 type page struct {
 	partitions int // how many there will be
 	taken      []taken
+}
+
+// sums is a checkpoint: what decision records have taken, as it stood later.
+type sums struct {
+	after, through uint64
+	chain          string
+	taken          []summed
+	settled        []settled
+}
+
+// summed is an operation that a checkpoint tells of.
+type summed struct {
+	window uint64 // sequence of the decision record that took it
+	op     uuid.UUID
+	digest uint64
+	status operation.Status
 }
 
 // settled is an operation of an earlier window that ended.

@@ -194,7 +194,9 @@ func (t *tape) rolledUp() *tape {
 // only what was meant is wrong.
 func (t *tape) seal(tb testing.TB) *tape {
 	tb.Helper()
+	was := copyOf(t.store)
 	moved := t.number()
+	t.checkpoints(tb, was)
 	chain, last := map[string]string{}, map[string]uint64{}
 	for from := 0; from < len(t.store); {
 		to := from + 1
@@ -232,6 +234,40 @@ func (t *tape) number() map[uint64]uint64 {
 	return moved
 }
 
+// checkpoints has checkpoints and fences name decision records by their new places.
+func (t *tape) checkpoints(tb testing.TB, was []*line) {
+	tb.Helper()
+	places := map[string]uint64{"0": 0}
+	for i, l := range was {
+		if l.kind() == "window" {
+			places[itoa(l.Sequence)] = t.store[i].Sequence
+		}
+	}
+	move := func(doc any, field string) {
+		d := doc.(map[string]any)
+		if n, ok := d[field].(json.Number); ok {
+			if to, ok := places[n.String()]; ok {
+				d[field] = to
+			}
+		}
+	}
+	for _, l := range t.store {
+		switch l.kind() {
+		case "fence":
+			l.edit(tb, func(doc map[string]any) { move(doc, "checkpoint") })
+		case "checkpoint":
+			l.edit(tb, func(doc map[string]any) {
+				move(doc, "after")
+				move(doc, "through")
+				windows, _ := doc["windows"].([]any)
+				for _, w := range windows {
+					move(w, "sequence")
+				}
+			})
+		}
+	}
+}
+
 func sealCommit(tb testing.TB, commit []*line, chain map[string]string, last map[string]uint64, moved map[uint64]uint64) {
 	tb.Helper()
 	digest := sha256.New()
@@ -250,6 +286,12 @@ func sealCommit(tb testing.TB, commit []*line, chain map[string]string, last map
 			for _, piece := range []string{l.Subject, "\x00", l.Data, "\x00"} {
 				digest.Write([]byte(piece))
 			}
+		case kind == "checkpoint":
+			l.edit(tb, func(doc map[string]any) {
+				if doc["chain"] != nil {
+					doc["chain"] = chain[partition]
+				}
+			})
 		case kind == "window":
 			l.edit(tb, func(doc map[string]any) {
 				delete(doc, "previous")

@@ -56,6 +56,7 @@ type versionKey struct {
 
 // judgePart holds what one partition has in a commit to the invariants.
 func (a *auditor) judgePart(c *commit, part *part) {
+	a.judgeCheckpoints(part)
 	a.judgeWindows(c, part)
 	k := &walk{
 		a: a, c: c, p: a.partition(part.partition), part: part,

@@ -61,6 +61,9 @@ func (e *engine) applyDraft(d *draft, out committed, part int) {
 	// Window records of one part lie next to each other; the last is known.
 	windows := out.round.batch.Parts[part].Windows
 	behind := windows[len(windows)-1].Number - d.window.Number
+	if len(d.part.Checkpoints) > 0 {
+		p.ledger.checkpointed()
+	}
 	p.ledger.add(out.receipt.Windows[part]-behind, d.window.Taken, d.window.Settled)
 	e.stats.decided(p.id, d, &p.fence)
 }

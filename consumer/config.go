@@ -40,6 +40,8 @@ type Config struct {
 	Logger *slog.Logger
 	Meter  metric.MeterProvider // where figures go; nil: nowhere
 	Tracer trace.TracerProvider // where spans go; nil: nowhere
+
+	checkpointEvery int // decision records, 0: as many as usual; tests do with fewer
 }
 
 // DefaultConfig returns the documented defaults and a random name.

@@ -96,7 +96,7 @@ func (s *stock) read(msg jetstream.Msg) {
 		s.dead[uint64(s.number(h.Get(ecsstore.HeaderDeadSequence)))] = h.Get(ecsstore.HeaderDeadReason)
 	case "window":
 		s.window(msg)
-	case "check", "ledger":
+	case "check", "ledger", "checkpoint":
 	default:
 		s.w.t.Errorf("a stray message at %s", msg.Subject())
 	}

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -129,6 +130,10 @@ func (d *draft) close(items []item) bool {
 		return false
 	}
 	f := &d.part.Fence
+	if d.base == nil && d.p.ledger.due(cmp.Or(d.round.cfg.checkpointEvery, checkpointEvery)) {
+		d.part.Checkpoints = d.p.ledger.checkpoints(&d.p.fence)
+		f.Checkpoint = d.p.ledger.latest
+	}
 	f.Windows, f.Cursor = w.Number, w.Cursor
 	f.Counts.Live = f.Counts.Submitted - f.Counts.Succeeded - f.Counts.Rejected - f.Counts.Cancelled - f.Counts.DeadLettered
 	d.took = len(items)

@@ -22,6 +22,12 @@ type entry struct {
 type ledger struct {
 	known map[uuid.UUID]entry
 	pages []page
+
+	latest  uint64 // store sequence of the latest decision record
+	summed  uint64 // store sequence up to which the partition's checkpoints go
+	behind  int    // decision records after that,
+	more    int    // and what a checkpoint would have to tell of them
+	settled []operation.Settled
 }
 
 // page is what one decision record added to the ledger.
@@ -30,8 +36,14 @@ type page struct {
 	ids      []uuid.UUID
 }
 
-func newLedger(pages []ecsstore.LedgerPage) *ledger {
-	l := &ledger{known: make(map[uuid.UUID]entry)}
+// newLedger returns the ledger of a partition whose checkpoints go up to a sequence.
+func newLedger(pages []ecsstore.LedgerPage, checkpoint uint64) *ledger {
+	l := &ledger{known: make(map[uuid.UUID]entry), summed: checkpoint}
+	for _, p := range pages {
+		if p.Handed { // it is as good as a checkpoint
+			l.summed = max(l.summed, p.Sequence)
+		}
+	}
 	for _, p := range pages {
 		l.add(p.Sequence, p.Taken, p.Settled)
 	}
@@ -48,10 +60,19 @@ func (l *ledger) add(sequence uint64, taken []operation.Taken, settled []operati
 		ids = append(ids, t.OpID)
 		l.known[t.OpID] = entry{digest: t.Digest, status: t.Status}
 	}
+	l.latest = max(l.latest, sequence)
+	fresh := sequence > l.summed
 	for _, s := range settled {
 		if e, ok := l.known[s.OpID]; ok {
 			l.known[s.OpID] = entry{digest: e.digest, status: s.Status}
+			if fresh {
+				l.settled = append(l.settled, operation.Settled{OpID: s.OpID, Status: s.Status})
+			}
 		}
+	}
+	if fresh {
+		l.behind++
+		l.more += len(ids) + len(settled)
 	}
 	if len(ids) > 0 {
 		l.pages = append(l.pages, page{sequence: sequence, ids: ids})

@@ -39,7 +39,7 @@ func newPartition(c *claimed, cfg *Config) *partition {
 	p := &partition{
 		read: c.claim.Fence.Cursor, id: c.claim.Fence.Partition, claim: c, fence: c.claim.Fence, expect: c.claim.Expect,
 		lanes: map[uuid.UUID]lane{}, live: map[uuid.UUID]uuid.UUID{}, idle: map[uuid.UUID]time.Time{},
-		ledger: newLedger(c.claim.Ledger),
+		ledger: newLedger(c.claim.Ledger, c.claim.Fence.Checkpoint),
 	}
 	if p.fence.Crashes > 1 { // once may be chance
 		p.careful = MaxWindow

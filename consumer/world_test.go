@@ -88,7 +88,7 @@ func newWorld(t *testing.T, s *natstest.Server, partitions int, change ...func(*
 		t: t, s: s, js: s.JetStream(t), parts: partitions, cfg: DefaultConfig(), lab: newLab(), zero: time.Now(),
 		names: map[uuid.UUID]string{}, count: map[operation.Priority]int{}, ops: map[uuid.UUID]operation.Operation{},
 	}
-	w.cfg.Logger = slog.New(slog.DiscardHandler)
+	w.cfg.Logger, w.cfg.checkpointEvery = slog.New(slog.DiscardHandler), 5
 	if os.Getenv("HIERARCHY_DEBUG") != "" {
 		w.cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -187,6 +187,7 @@ func (w *world) finish() {
 	w.audited()
 	w.trim()
 	w.audited()
+	w.remembers()
 }
 
 // trim removes the operations that every partition has decided, as workers do in time: an

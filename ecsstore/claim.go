@@ -35,11 +35,14 @@ type Claim struct {
 	Tail    uint64             // sequence of the partition's last operation when it was claimed, 0 if there was none
 }
 
-// LedgerPage is what a decision record, or a page that stands in for some, says about the operations it took or ended.
+// LedgerPage is what a decision record, or a page that stands in for some, says about the
+// operations it took or ended. Of those that a checkpoint tells of no more is known than
+// rule R9 needs.
 type LedgerPage struct {
 	Sequence uint64 // of the record in the store
 	Taken    []operation.Taken
 	Settled  []operation.Settled
+	Handed   bool // a page that stands in for records of another number of partitions
 }
 
 // Claim makes owner the owner of a partition: from the moment it has written the
@@ -82,16 +85,19 @@ func (s *JetStream) seize(ctx context.Context, c *Claim) error {
 	}
 	c.Expect = expect
 	<-early.done // no later than its context is
-	book := &early.book
-	switch {
-	case errors.Is(early.err, ErrHalted):
-		return s.broken(early.err)
-	case early.err != nil:
-		book = &ledger{next: c.Fence.Ledger}
-	default:
-		c.Ledger = early.claim.Ledger
+	err = early.err
+	if errors.Is(err, ErrHalted) {
+		return s.broken(err)
 	}
-	return s.replay(ctx, c, book)
+	if err == nil {
+		c.Ledger = early.claim.Ledger
+		err = s.replay(ctx, c, &early.book)
+		if !errors.Is(err, errDisjoint) {
+			return err
+		}
+	}
+	c.Ledger = nil
+	return s.replay(ctx, c, &ledger{next: c.Fence.Ledger})
 }
 
 // allowed reports why a worker that knows a number of partitions may not claim the

@@ -40,6 +40,8 @@ type Part struct {
 	Events   []Event
 	Dead     []DeadLetter
 	Ledger   []operation.Ledger // pages that stand in for decision records; see [JetStream.Resize]
+
+	Checkpoints []operation.Checkpoint // of decision records that are stored already
 }
 
 // Event is an event and where it goes.
@@ -76,7 +78,7 @@ type Receipt struct {
 
 // Size returns how many messages the part becomes, its heads apart.
 func (p *Part) Size() int {
-	return 1 + len(p.Windows) + len(p.Records) + len(p.Versions) + len(p.Events) + len(p.Dead) + len(p.Ledger)
+	return 1 + len(p.Windows) + len(p.Records) + len(p.Versions) + len(p.Events) + len(p.Dead) + len(p.Ledger) + len(p.Checkpoints)
 }
 
 // Commit stores a batch. See [ErrRefused] and its neighbours for what an error
@@ -185,6 +187,7 @@ func (e *encoder) part(p *Part, batchID string) error {
 	return e.window(p, batchID, digest)
 }
 
+// ledger appends the pages and the checkpoints.
 func (e *encoder) ledger(p *Part) error {
 	first := -1
 	if len(p.Ledger) > 0 {
@@ -193,6 +196,12 @@ func (e *encoder) ledger(p *Part) error {
 	e.ledgers = append(e.ledgers, first)
 	for i := range p.Ledger {
 		if err := e.add(e.space.Ledger(p.Fence.Partition), &p.Ledger[i]); err != nil {
+			return err
+		}
+		e.last().set(headerTTL, e.retention)
+	}
+	for i := range p.Checkpoints {
+		if err := e.add(e.space.Checkpoint(p.Fence.Partition), &p.Checkpoints[i]); err != nil {
 			return err
 		}
 		e.last().set(headerTTL, e.retention)

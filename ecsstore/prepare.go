@@ -47,11 +47,12 @@ func (s *JetStream) Prepare(ctx context.Context, fence operation.Fence) {
 	s.prepared.put(fence.Partition, s.readAhead(ctx, fence))
 }
 
-// readAhead begins to read the decision records that there are so far.
+// readAhead begins to read the checkpoints, and the decision records that there are so far.
 func (s *JetStream) readAhead(ctx context.Context, fence operation.Fence) *ahead {
 	a := &ahead{claim: Claim{Fence: fence}, book: ledger{next: fence.Ledger}, done: make(chan struct{})}
 	go func() { // ends with ctx
 		defer close(a.done)
+		a.err = s.sumUp(ctx, &a.claim, &a.book)
 		for rest := uint64(1); rest > 0 && a.err == nil && fence.Chain != ""; {
 			rest, a.err = s.readWindows(ctx, &a.claim, &a.book, math.MaxUint64)
 		}

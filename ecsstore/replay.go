@@ -219,15 +219,16 @@ func (c *Claim) recall(data []byte, sequence uint64) error {
 	if err := json.Unmarshal(data, &page); err != nil {
 		return fmt.Errorf("%w: %w", ErrHalted, err)
 	}
-	c.Ledger = append(c.Ledger, LedgerPage{Sequence: sequence, Taken: page.Taken})
+	c.Ledger = append(c.Ledger, LedgerPage{Sequence: sequence, Taken: page.Taken, Handed: true})
 	return nil
 }
 
 // ledger holds the decision records of a partition to the hashes that tie each to
 // the one before, and the last to the fence.
 type ledger struct {
-	last    string
+	last    string // of the latest record, or of the one that checkpoints go up to
 	next    uint64 // sequence in the store from which records are yet to be read
+	begun   bool   // a record has been read
 	targets bool   // enter the entities of operations into the pages
 }
 
@@ -241,11 +242,15 @@ func (l *ledger) read(c *Claim, data []byte, sequence uint64) error {
 	if err := json.Unmarshal(data, &record); err != nil {
 		return fmt.Errorf("%w: %w", ErrHalted, err)
 	}
-	if l.last != "" && record.Previous != l.last {
+	switch {
+	case l.last == "" || record.Previous == l.last:
+	case !l.begun:
+		return errDisjoint
+	default:
 		return fmt.Errorf("%w: decision record %s does not follow from the one before it", ErrHalted, record.ID)
 	}
 	sum := sha256.Sum256(data)
-	l.last = hex.EncodeToString(sum[:])
+	l.last, l.begun = hex.EncodeToString(sum[:]), true
 	record.Sequence = sequence
 	c.Ledger = append(c.Ledger, record.LedgerPage)
 	if l.targets {
@@ -284,7 +289,7 @@ func (p *LedgerPage) target(data []byte) error {
 // end compares the last decision record with the one that the fence names. There may
 // be none: records do not outlive the retention.
 func (l *ledger) end(c *Claim) error {
-	if l.last == "" || l.last == c.Fence.Chain {
+	if !l.begun || l.last == c.Fence.Chain {
 		return nil
 	}
 	return fmt.Errorf("%w: the last decision record of partition %d is not the one its fence names", ErrHalted, c.Fence.Partition)

@@ -61,7 +61,7 @@ func (z *Resizing) handOn(ctx context.Context, p, to int, taken []operation.Take
 	}
 	*t = tied{fence: b.Parts[0].Fence, expect: receipt.Fences[0]}
 	// What was decided before is not this partition's any more.
-	t.fence.Ledger = t.expect
+	t.fence.Ledger, t.fence.Checkpoint = t.expect, 0
 	z.sum.Recalled += len(taken)
 	return nil
 }

@@ -23,6 +23,9 @@ type Fence struct {
 	Counts    Counts    `json:"counts"`
 	Time      time.Time `json:"time"`
 
+	// Checkpoint is the store sequence of a window record: of those up to it checkpoints
+	// tell all that the ledger needs. It is 0 if there is no checkpoint.
+	Checkpoint uint64 `json:"checkpoint,omitempty"`
 	// Partitions is how many partitions there are: one from that number on is
 	// retired. A worker that knows another number must not touch the partition. It is
 	// 0 as long as nobody has claimed the partition.
@@ -145,6 +148,33 @@ type Ledger struct {
 	Partition  int     `json:"partition"`
 	Partitions int     `json:"partitions"` // how many there are now
 	Taken      []Taken `json:"taken"`
+}
+
+// Checkpoint sums up window records of a partition: what they have taken, and how that
+// stood when the checkpoint was written. A worker that claims the partition reads it
+// instead of them. Several may follow each other in one commit.
+type Checkpoint struct {
+	Partition int    `json:"partition"`
+	After     uint64 `json:"after"`           // store sequence that the checkpoint before goes up to
+	Through   uint64 `json:"through"`         // that this one goes up to, a window record's
+	Chain     string `json:"chain,omitempty"` // SHA-256 of that window record, if the fence then named that one
+
+	Windows []CheckpointWindow `json:"windows,omitempty"`
+	Settled []Settled          `json:"settled,omitempty"` // operations of earlier windows that ended
+}
+
+// CheckpointWindow is what a window took, as a checkpoint tells it: the operations that
+// count (see [Fate.Counted]).
+type CheckpointWindow struct {
+	Sequence uint64       `json:"sequence"` // of the window record in the store
+	Taken    []Remembered `json:"taken"`
+}
+
+// Remembered is what rule R9 needs of an operation.
+type Remembered struct {
+	OpID   uuid.UUID `json:"op_id"`
+	Digest string    `json:"digest"`
+	Status Status    `json:"status"`
 }
 
 // Settled is an operation of an earlier window that ended in this commit.

@@ -173,6 +173,11 @@ func (s Space) Windows() string { return s.join("window", "*") }
 // partitions was changed stand.
 func (s Space) Ledger(partition int) string { return s.join("ledger", strconv.Itoa(partition)) }
 
+// Checkpoint is where a partition's checkpoints stand, which sum up its decision records.
+func (s Space) Checkpoint(partition int) string {
+	return s.join("checkpoint", strconv.Itoa(partition))
+}
+
 // Record is where the record of an operation that outlives its window stands.
 func (s Space) Record(partition int, op uuid.UUID) string {
 	return s.join("op", strconv.Itoa(partition), op.String())

@@ -249,7 +249,7 @@ func claimReplaysPages(s *scene) {
 		s.Fatalf("the ledger has %d pages, want 2 and those of 2 windows", len(got))
 	}
 	for i, page := range p.Ledger {
-		want := ecsstore.LedgerPage{Sequence: first + uint64(i), Taken: page.Taken} //nolint:gosec // an index
+		want := ecsstore.LedgerPage{Sequence: first + uint64(i), Taken: page.Taken, Handed: true} //nolint:gosec // an index
 		s.equal("a page", want, got[i])
 	}
 }

@@ -1,0 +1,110 @@
+package consumer
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// TestR9_CheckpointsStandInForWindows has claims read checkpoints instead of the window
+// records that they sum up, of operations that ended at once, later, or have not.
+func TestR9_CheckpointsStandInForWindows(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		valve, nowhere := w.made("valve-1")[0], w.entity("valve-2")
+		for range 3 {
+			for range 12 {
+				w.submit(count(valve, operation.Normal), retries(3, count(nowhere, operation.Low)))
+				after(70 * time.Millisecond)
+			}
+			c.stop()
+			w.remembers()
+			c = w.ready()
+		}
+		c.stop()
+		for p, read := range w.remembers() {
+			if all := len(w.stored(w.space.Window(p))); all > 20 && read > 6 {
+				t.Errorf("a claim of partition %d has read %d of %d window records", p, read, all)
+			}
+		}
+	})
+}
+
+// remembers claims each partition, and compares the ledger that the claim makes with the
+// one that all its window records make. It returns how many of those the claims have read.
+func (w *world) remembers() map[int]int {
+	w.t.Helper()
+	store, err := ecsstore.NewJetStream(w.t.Context(), w.js, w.space)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	read := map[int]int{}
+	for p := range store.Partitions() {
+		got, err := store.Claim(w.t.Context(), p, "reader", 0)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := store.Release(w.t.Context(), got.Fence, got.Expect); err != nil {
+			w.t.Fatal(err)
+		}
+		var all []ecsstore.LedgerPage
+		for _, page := range got.Ledger {
+			if page.Handed {
+				all = append(all, page)
+			}
+			if len(page.Taken) > 0 && page.Taken[0].Sequence > 0 { // checkpoints do not tell it
+				read[p]++
+			}
+		}
+		all = append(all, w.windowPages(p, got.Fence.Ledger)...)
+		want, have := newLedger(all, got.Fence.Checkpoint), newLedger(got.Ledger, got.Fence.Checkpoint)
+		if diff := cmp.Diff(inside(want), inside(have)); diff != "" {
+			w.t.Errorf("partition %d (- by its window records, + by the claim):\n%s", p, diff)
+		}
+	}
+	return read
+}
+
+// windowPages is what the window records of a partition from a sequence on tell.
+func (w *world) windowPages(partition int, from uint64) (out []ecsstore.LedgerPage) {
+	w.t.Helper()
+	for _, msg := range w.stored(w.space.Window(partition)) {
+		var window operation.Window
+		if err := json.Unmarshal(msg.Data(), &window); err != nil {
+			w.t.Fatal(err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if at := meta.Sequence.Stream; at >= from {
+			out = append(out, ecsstore.LedgerPage{Sequence: at, Taken: window.Taken, Settled: window.Settled})
+		}
+	}
+	return out
+}
+
+// insides of a ledger, to be compared.
+type insides struct {
+	Known        map[uuid.UUID]string
+	Pages        map[uint64][]uuid.UUID
+	Oldest       uint64
+	Behind, More int
+}
+
+func inside(l *ledger) insides {
+	out := insides{Known: map[uuid.UUID]string{}, Pages: map[uint64][]uuid.UUID{}, Oldest: l.oldest(), Behind: l.behind, More: l.more}
+	for id, e := range l.known {
+		out.Known[id] = e.digest + " " + string(e.status)
+	}
+	for _, p := range l.pages {
+		out.Pages[p.sequence] = p.ids
+	}
+	return out
+}

@@ -1,0 +1,80 @@
+package ecsstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/hierarchy-events/hierarchy/operation"
+)
+
+// checkpoints gathers what the checkpoints of a partition tell of its ledger.
+type checkpoints struct {
+	next    uint64 // sequence in the store from which they are yet to be read
+	until   uint64 // that they are read up to: what the fence names
+	through uint64 // that those read go up to
+	chain   string
+	pages   []LedgerPage
+}
+
+// read adds a checkpoint. What came before one that does not follow from it is of no use.
+func (k *checkpoints) read(data []byte) error {
+	if k.complete() {
+		return nil // written since the fence was read
+	}
+	var c operation.Checkpoint
+	if err := json.Unmarshal(data, &c); err != nil {
+		return fmt.Errorf("%w: %w", ErrHalted, err)
+	}
+	if c.After != k.through {
+		k.pages = nil
+	}
+	for _, w := range c.Windows {
+		page := LedgerPage{Sequence: w.Sequence, Taken: make([]operation.Taken, len(w.Taken))}
+		for i, t := range w.Taken {
+			page.Taken[i] = operation.Taken{OpID: t.OpID, Digest: t.Digest, Fate: operation.Contended, Status: t.Status}
+		}
+		k.pages = append(k.pages, page)
+	}
+	if len(c.Settled) > 0 {
+		k.pages = append(k.pages, LedgerPage{Sequence: c.Through, Settled: c.Settled})
+	}
+	k.through, k.chain = c.Through, c.Chain
+	return nil
+}
+
+// complete reports whether all up to what the fence names has been read.
+func (k *checkpoints) complete() bool { return k.through == k.until && k.chain != "" }
+
+// errDisjoint means that the decision records do not follow from the checkpoints: the ones
+// expired between reading the others. The decision records alone tell all there is.
+var errDisjoint = errors.New("decision records and checkpoints do not meet")
+
+// checkpointReads is how often a replica is asked for checkpoints that it has yet to get.
+const checkpointReads = 20
+
+// sumUp reads the checkpoints that the fence names into an empty ledger. If they are there,
+// the decision records they sum up need not be read.
+func (s *JetStream) sumUp(ctx context.Context, c *Claim, book *ledger) error {
+	k := checkpoints{next: c.Fence.Ledger, until: c.Fence.Checkpoint}
+	for reads := 0; k.until > 0 && reads < checkpointReads; reads++ {
+		rest, err := s.read(ctx, s.space.Checkpoint(c.Fence.Partition), &k.next, math.MaxUint64, func(m stored) error { return k.read(m.Data) })
+		if err != nil {
+			return err
+		}
+		if k.complete() {
+			c.Ledger = k.pages
+			*book = ledger{next: k.through + 1, last: k.chain}
+			return nil
+		}
+		if rest > 0 {
+			continue
+		}
+		if err := pause(ctx, replayPause); err != nil {
+			return err
+		}
+	}
+	return nil
+}
