@@ -97,6 +97,9 @@ var described = map[string]any{
 	"window.json#/$defs/taken":               Taken{},
 	"window.json#/$defs/settled":             Settled{},
 	"ledger.json":                            Ledger{},
+	"checkpoint.json":                        Checkpoint{},
+	"checkpoint.json#/$defs/window":          CheckpointWindow{},
+	"checkpoint.json#/$defs/remembered":      Remembered{},
 	"record.json":                            Record{},
 	"terms.json#/$defs/contender":            Contender{},
 	"terms.json#/$defs/holder":               Holder{},
@@ -200,8 +203,8 @@ func TestEverySchemaDescribesAType(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(schemas) != 16 {
-		t.Errorf("there are %d schemas, want 16", len(schemas))
+	if len(schemas) != 17 {
+		t.Errorf("there are %d schemas, want 17", len(schemas))
 	}
 	for name, doc := range schemas {
 		if doc["$id"] != SchemaID(name) {
@@ -279,7 +282,7 @@ func filled(zero any) any {
 	case *Event:
 		v.SpecVersion, v.Source, v.Type, v.DataContentType = specVersion, EventSource(1), EventType(StartedEvent), dataIsJSON
 		v.Data = marshal(filled(StartedDetail{}))
-	case *Taken, *Window, *Ledger:
+	case *Taken, *Window, *Ledger, *Checkpoint, *CheckpointWindow, *Remembered:
 		setDigests(p.Elem())
 	}
 	return p.Interface()
@@ -294,6 +297,12 @@ func setDigests(v reflect.Value) {
 		w.Taken[0].Digest = DigestOf(nil)
 	case *Ledger:
 		w.Taken[0].Digest = DigestOf(nil)
+	case *Checkpoint:
+		w.Windows[0].Taken[0].Digest = DigestOf(nil)
+	case *CheckpointWindow:
+		w.Taken[0].Digest = DigestOf(nil)
+	case *Remembered:
+		w.Digest = DigestOf(nil)
 	}
 }
 
