@@ -133,7 +133,7 @@ func TestR5_LossesSurviveAChangeOfOwner(t *testing.T) {
 func TestR5_AllThatIsCarriedFitsIntoCommits(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
 		w := newWorld(t, s, 1)
-		w.cfg.Limits.MaxCarries = 3
+		w.cfg.Limits.MaxCarries, w.cfg.checkpointEvery = 3, 1
 		c := w.ready()
 		names := make([]string, 60)
 		for i := range names {

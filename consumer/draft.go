@@ -130,15 +130,23 @@ func (d *draft) close(items []item) bool {
 		return false
 	}
 	f := &d.part.Fence
-	if d.base == nil && d.p.ledger.due(cmp.Or(d.round.cfg.checkpointEvery, checkpointEvery)) {
-		d.part.Checkpoints = d.p.ledger.checkpoints(&d.p.fence)
-		f.Checkpoint = d.p.ledger.latest
-	}
 	f.Windows, f.Cursor = w.Number, w.Cursor
 	f.Counts.Live = f.Counts.Submitted - f.Counts.Succeeded - f.Counts.Rejected - f.Counts.Cancelled - f.Counts.DeadLettered
 	d.took = len(items)
 	d.part.Windows = append(d.part.Windows, *w)
+	if d.base == nil && d.p.ledger.due(cmp.Or(d.round.cfg.checkpointEvery, checkpointEvery)) {
+		d.sumUp()
+	}
 	return true
+}
+
+// sumUp adds checkpoints to the commit if there is room for them; otherwise a later commit
+// has some.
+func (d *draft) sumUp() {
+	sums := d.p.ledger.checkpoints(&d.p.fence)
+	if d.part.Size()+len(sums) <= d.round.room() {
+		d.part.Checkpoints, d.part.Fence.Checkpoint = sums, d.p.ledger.latest
+	}
 }
 
 // lane returns an entity's lane as the draft has it.
