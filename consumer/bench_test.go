@@ -3,6 +3,7 @@ package consumer
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -151,4 +152,78 @@ func publishAll(b *testing.B, js jetstream.JetStream, space subjects.Space, ops 
 		}
 	}
 	<-js.PublishAsyncComplete()
+}
+
+// BenchmarkClaim measures the claim of a partition that has taken as much as it remembers,
+// each operation in a window of its own.
+func BenchmarkClaim(b *testing.B) {
+	for _, every := range []int{math.MaxInt, checkpointEvery} {
+		b.Run(fmt.Sprintf("checkpoints=%t", every == checkpointEvery), func(b *testing.B) {
+			store := newStore(b, natstest.Start(b))
+			fence := remember(b, store, every)
+			for b.Loop() {
+				c, err := store.Claim(b.Context(), fence.Partition, "reader", 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if n := len(newLedger(c.Ledger, c.Fence.Checkpoint).known); n != LedgerSize {
+					b.Fatalf("%d operations are remembered, want %d", n, LedgerSize)
+				}
+			}
+		})
+	}
+}
+
+func newStore(b *testing.B, s *natstest.Server) *ecsstore.JetStream {
+	b.Helper()
+	js := s.JetStream(b)
+	if err := ecsstore.Init(b.Context(), js, subjects.Space{}, ecsstore.DefaultSettings()); err != nil {
+		b.Fatal(err)
+	}
+	store, err := ecsstore.NewJetStream(b.Context(), js, subjects.Space{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return store
+}
+
+// remember has a partition take as many operations as it remembers, with a checkpoint after
+// so many windows.
+func remember(b *testing.B, store *ecsstore.JetStream, every int) operation.Fence {
+	b.Helper()
+	c, err := store.Claim(b.Context(), 0, "writer", 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := newLedger(nil, 0)
+	for taken := 0; taken < LedgerSize; {
+		part := ecsstore.Part{Fence: c.Fence, Expect: c.Expect}
+		if l.due(every) && every < math.MaxInt {
+			part.Checkpoints, part.Fence.Checkpoint = l.checkpoints(&c.Fence), l.latest
+		}
+		for range min(checkpointEvery, LedgerSize-taken) {
+			o := modify(uuid.New(), operation.Normal, "1")
+			taken++
+			part.Windows = append(part.Windows, operation.Window{
+				ID: operation.WindowID(0, uint64(taken)), Number: uint64(taken), Owner: "writer", Cause: operation.ClosedByTimer,
+				Taken: []operation.Taken{{Sequence: uint64(taken), OpID: o.ID, Digest: o.Digest(), Fate: operation.Contended, Status: operation.Succeeded}},
+				Decisions: []operation.Decision{{Entity: o.Target, Contenders: []operation.Contender{{
+					OpID: o.ID, Priority: o.Priority, EffectivePriority: o.Priority, CreatedAt: time.Now(), Sequence: uint64(taken), Verdict: operation.Wins,
+				}}}},
+			})
+		}
+		batch := ecsstore.Batch{ID: uuid.NewString(), Parts: []ecsstore.Part{part}}
+		receipt, err := store.Commit(b.Context(), &batch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(part.Checkpoints) > 0 {
+			l.checkpointed()
+		}
+		for i, w := range part.Windows {
+			l.add(receipt.Windows[0]-uint64(len(part.Windows)-1-i), w.Taken, nil)
+		}
+		c.Fence, c.Expect = batch.Parts[0].Fence, receipt.Fences[0]
+	}
+	return c.Fence
 }

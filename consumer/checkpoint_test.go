@@ -7,8 +7,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/internal/natstest"
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
@@ -32,6 +34,35 @@ func TestR9_CheckpointsStandInForWindows(t *testing.T) {
 			if all := len(w.stored(w.space.Window(p))); all > 20 && read > 6 {
 				t.Errorf("a claim of partition %d has read %d of %d window records", p, read, all)
 			}
+		}
+	})
+}
+
+// TestR9_CheckpointsThatAreMissing takes checkpoints away, the oldest or all of them, and has
+// claims find the same without.
+func TestR9_CheckpointsThatAreMissing(t *testing.T) {
+	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
+		w := newWorld(t, s, 1)
+		c := w.ready()
+		valve := w.made("valve-1")[0]
+		for range 30 {
+			w.submit(count(valve, operation.Normal))
+			after(70 * time.Millisecond)
+		}
+		c.stop()
+		if n := len(w.stored(w.space.Checkpoint(0))); n < 3 {
+			t.Fatalf("there are %d checkpoints, that is too few", n)
+		}
+		stream, err := w.js.Stream(t.Context(), w.space.StoreStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := w.fences()[0].Checkpoint
+		for _, upTo := range []uint64{last, last + 100} {
+			if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(w.space.Checkpoint(0)), jetstream.WithPurgeSequence(upTo)); err != nil {
+				t.Fatal(err)
+			}
+			w.remembers()
 		}
 	})
 }

@@ -14,7 +14,8 @@ import (
 type checkpoints struct {
 	next    uint64 // sequence in the store from which they are yet to be read
 	until   uint64 // that they are read up to: what the fence names
-	through uint64 // that those read go up to
+	after   uint64 // that those read go from,
+	through uint64 // and up to
 	chain   string
 	pages   []LedgerPage
 }
@@ -29,7 +30,7 @@ func (k *checkpoints) read(data []byte) error {
 		return fmt.Errorf("%w: %w", ErrHalted, err)
 	}
 	if c.After != k.through {
-		k.pages = nil
+		k.after, k.pages = c.After, nil
 	}
 	for _, w := range c.Windows {
 		page := LedgerPage{Sequence: w.Sequence, Taken: make([]operation.Taken, len(w.Taken))}
@@ -55,6 +56,19 @@ var errDisjoint = errors.New("decision records and checkpoints do not meet")
 // checkpointReads is how often a replica is asked for checkpoints that it has yet to get.
 const checkpointReads = 20
 
+// windowUpTo reports whether the ledger needs a decision record up to a sequence. There are
+// none if they have expired, as have the checkpoints about them then.
+func (s *JetStream) windowUpTo(ctx context.Context, c *Claim, end uint64) (bool, error) {
+	if end == 0 || end < c.Fence.Ledger {
+		return false, nil
+	}
+	first, err := s.leaderGet(ctx, s.space.StoreStream(), getRequest{Sequence: max(c.Fence.Ledger, 1), NextFor: s.space.Window(c.Fence.Partition)})
+	if err != nil {
+		return false, err
+	}
+	return first != nil && first.Sequence <= end, nil
+}
+
 // sumUp reads the checkpoints that the fence names into an empty ledger. If they are there,
 // the decision records they sum up need not be read.
 func (s *JetStream) sumUp(ctx context.Context, c *Claim, book *ledger) error {
@@ -65,9 +79,12 @@ func (s *JetStream) sumUp(ctx context.Context, c *Claim, book *ledger) error {
 			return err
 		}
 		if k.complete() {
-			c.Ledger = k.pages
-			*book = ledger{next: k.through + 1, last: k.chain}
-			return nil
+			older, err := s.windowUpTo(ctx, c, k.after)
+			if err == nil && !older {
+				c.Ledger = k.pages
+				*book = ledger{next: k.through + 1, last: k.chain}
+			}
+			return err
 		}
 		if rest > 0 {
 			continue
