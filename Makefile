@@ -42,9 +42,8 @@ VOLUME := ^(TestX1_|TestR16_Storms|TestR12_TenThousandWait)
 
 # In a bubble of Go 1.26 all timers share one context of the race detector, and timers that two
 # threads run at once corrupt it: the detector itself crashes, now and then. Go 1.27 has a
-# context for each P, as outside bubbles. Its encoding/json words some errors differently: the one
-# of Go 1.26 is asked for.
-RACE := GOTOOLCHAIN=go1.27.3+auto GOEXPERIMENT=nojsonv2 $(GO) test -race
+# context for each P, as outside bubbles.
+RACE := GOTOOLCHAIN=go1.27.3+auto $(GO) test -race
 
 .PHONY: race
 race: ## run the tests with the race detector, but for those of sheer volume

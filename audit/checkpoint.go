@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,11 +19,15 @@ type tracked struct {
 	after  uint64 // where the latest checkpoint ends, 0 if there is none
 	sum    uint64
 	count  int
-	whole  bool // all since the latest checkpoint, or since the ledger was handed on
-	unsure bool // it is not known where the latest one ends
+	since  time.Time // when the first of it was taken
+	whole  bool      // all since the latest checkpoint, or since the ledger was handed on
+	unsure bool      // it is not known where the latest one ends
 }
 
-func (t *tracked) add(o *summed) {
+func (t *tracked) add(o *summed, at time.Time) {
+	if t.count == 0 {
+		t.since = at
+	}
 	h := fnv.New64a()
 	_, _ = h.Write(o.op[:])
 	_, _ = h.Write(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, o.digest), o.window))
@@ -38,7 +43,7 @@ func (a *auditor) judgeCheckpoints(part *part) {
 	}
 	p := a.partition(part.partition)
 	begins := part.sums[0].sums.after
-	told := tracked{after: begins, whole: true}
+	told := tracked{after: begins}
 	if last := p.sums.after; begins != last && begins > 0 && last > 0 {
 		a.complain(Chain, spot{partition: p.id, sequences: []uint64{part.sums[0].sequence}},
 			"the checkpoint begins after %d, and the latest one ends at %d (R9)", begins, last)
@@ -53,7 +58,7 @@ func (a *auditor) judgeCheckpoints(part *part) {
 			if o.window <= c.after || o.window > c.through {
 				a.complain(Chain, at, "the checkpoint goes from %d to %d, and tells of a window at %d (R9)", c.after, c.through, o.window)
 			}
-			told.add(o)
+			told.add(o, s.at)
 			a.judgeSummed(p, s, o.op, o.status, func(k known) bool { return k.digest == o.digest })
 		}
 		for _, o := range c.settled {
@@ -68,7 +73,8 @@ func (a *auditor) judgeCheckpoints(part *part) {
 			last.sums.chain, last.sums.through, p.chain, p.at)
 	}
 	whole := p.sums.whole || p.whole && !p.sums.unsure
-	if whole && begins == p.sums.after && p.sums.count <= remembered && told.sum != p.sums.sum {
+	expired := last.at.Sub(p.sums.since) >= a.retention-expirySlack // some of it, perhaps
+	if whole && !expired && begins == p.sums.after && p.sums.count <= remembered && told.sum != p.sums.sum {
 		a.complain(Idempotence, at, "the checkpoint tells of %d operations, and they are not the %d that were taken since the one before (R9)", told.count, p.sums.count)
 	}
 	p.sums = tracked{after: told.after, whole: true}

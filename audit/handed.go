@@ -103,7 +103,9 @@ func (a *auditor) handOn(c *commit, from int, at spot) {
 			}
 		}
 		p.handed = ledger{}
-		p.sums = tracked{unsure: true}
+		if from == 0 {
+			p.sums = tracked{unsure: true}
+		}
 	}
 }
 

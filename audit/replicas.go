@@ -49,7 +49,7 @@ const (
 // to hold the same (invariant I31).
 func (a *auditor) compareReplicas(ctx context.Context) error {
 	space := a.o.Space
-	kept := []string{space.AllVersions(), space.Events(), space.Windows(), space.DeadLetters()}
+	kept := []string{space.AllVersions(), space.Events(), space.Windows(), space.Checkpoints(), space.Ledgers(), space.DeadLetters()}
 	replaced := []string{space.States(), space.Fences(), space.AllRecords()}
 	return errors.Join(
 		a.compareStream(ctx, &a.input.source, jetstream.DeliverAllPolicy, nil),

@@ -160,7 +160,7 @@ func (k *walk) born(index int, s *stored, t *taken, sub *submission) {
 	if old, ok := p.ledger.find(t.op); ok && p.ledger.fresh(old, s.window.closed, k.a.retention) {
 		k.complain(Idempotence, s, t.op, "it is taken a second time, with content %016x after %016x (R9)", t.digest, old.digest)
 	}
-	p.sums.add(&summed{window: s.sequence, op: t.op, digest: t.digest})
+	p.sums.add(&summed{window: s.sequence, op: t.op, digest: t.digest}, s.at)
 	p.tally.Submitted++
 	p.tally.Live++
 	k.a.report.Counts.Operations++

@@ -6,8 +6,8 @@ import (
 	"github.com/hierarchy-events/hierarchy/operation"
 )
 
-// When a partition gets a checkpoint: a worker that claims it has no more decision records
-// to read than this, or operations in them.
+// When a partition gets a checkpoint: a worker that claims it has not many more decision
+// records to read than this, or operations in them.
 const (
 	checkpointEvery = 128   // decision records
 	checkpointMore  = 2_048 // operations

@@ -67,6 +67,42 @@ func TestR9_CheckpointsThatAreMissing(t *testing.T) {
 	})
 }
 
+// TestR9_PagesOfAnUndoneChangeTellNothing has a change of the number of partitions undone that
+// had written what partitions were to remember. What has been taken since the latest
+// checkpoint before that is in the next one.
+func TestR9_PagesOfAnUndoneChangeTellNothing(t *testing.T) {
+	bubble(t, func(w *world) {
+		c := w.ready()
+		valves := w.valves(8)
+		more := func(n int) {
+			for range n {
+				for _, valve := range valves {
+					w.submit(count(valve, operation.Normal))
+				}
+				after(70 * time.Millisecond)
+			}
+		}
+		more(8)
+		steps, err := w.resizing(6).Steps()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, step := range steps {
+			if err := step.Do(w.t.Context()); err != nil {
+				w.t.Fatalf("%s: %v", step.Name, err)
+			}
+			if len(w.stored(w.space.Ledgers())) > 0 {
+				break
+			}
+		}
+		w.abortResize(4)
+		w.settled(c)
+		more(12)
+		c.stop()
+		w.remembers()
+	})
+}
+
 // remembers claims each partition, and compares the ledger that the claim makes with the
 // one that all its window records make. It returns how many of those the claims have read.
 func (w *world) remembers() map[int]int {

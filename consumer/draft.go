@@ -143,9 +143,13 @@ func (d *draft) close(items []item) bool {
 // sumUp adds checkpoints to the commit if there is room for them; otherwise a later commit
 // has some.
 func (d *draft) sumUp() {
+	if d.round.summing != nil || d.round.limit < MaxWindow { // commits have failed: this one is to be small
+		return
+	}
 	sums := d.p.ledger.checkpoints(&d.p.fence)
 	if d.part.Size()+len(sums) <= d.round.room() {
 		d.part.Checkpoints, d.part.Fence.Checkpoint = sums, d.p.ledger.latest
+		d.round.summing = d
 	}
 }
 

@@ -18,7 +18,8 @@ type entry struct {
 }
 
 // ledger remembers the latest operations a partition has taken. It is rebuilt from
-// the decision records, the oldest of which it needs is noted in the fence.
+// checkpoints and the decision records behind them. The oldest decision record that it needs is
+// noted in the fence.
 type ledger struct {
 	known map[uuid.UUID]entry
 	pages []page

@@ -27,6 +27,8 @@ type round struct {
 	traced bool       // somebody wants traces
 	span   trace.Span // of the round; one that does nothing if none is told
 
+	summing *draft // the one that has checkpoints: one partition at a time, they may be large
+
 	verbose bool // somebody reads of every window and event
 }
 
@@ -122,6 +124,9 @@ func (r *round) plan(p *partition, base *draft, limit int) (*draft, error) {
 func (r *round) drop(d *draft) {
 	r.tx.Rollback(d.mark)
 	r.drafts = r.drafts[:len(r.drafts)-1]
+	if r.summing == d {
+		r.summing = nil
+	}
 	if d.tookAlone {
 		r.busy.op = uuid.Nil
 	}

@@ -180,7 +180,7 @@ func (w *world) verdicts(contenders []operation.Contender) string {
 func (w *world) say(e told) string {
 	text := cmp.Or(e.detail.Error, e.detail.Message)
 	for _, c := range e.detail.Changes {
-		text += fmt.Sprintf(" %s %s %s", c.Action, c.Path, c.Value)
+		text += fmt.Sprintf(" %s %s %s", c.Action, c.Path, string(c.Value))
 	}
 	if text == "" || !w.words {
 		return ""

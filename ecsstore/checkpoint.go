@@ -27,7 +27,7 @@ func (k *checkpoints) read(data []byte) error {
 	}
 	var c operation.Checkpoint
 	if err := json.Unmarshal(data, &c); err != nil {
-		return fmt.Errorf("%w: %w", ErrHalted, err)
+		return fmt.Errorf("%w: %w", errDisjoint, err) // decision records tell the same
 	}
 	if c.After != k.through {
 		k.after, k.pages = c.After, nil
@@ -49,12 +49,9 @@ func (k *checkpoints) read(data []byte) error {
 // complete reports whether all up to what the fence names has been read.
 func (k *checkpoints) complete() bool { return k.through == k.until && k.chain != "" }
 
-// errDisjoint means that the decision records do not follow from the checkpoints: the ones
-// expired between reading the others. The decision records alone tell all there is.
-var errDisjoint = errors.New("decision records and checkpoints do not meet")
-
-// checkpointReads is how often a replica is asked for checkpoints that it has yet to get.
-const checkpointReads = 20
+// errDisjoint means that checkpoints are of no use, as where decision records behind them
+// have expired meanwhile. The decision records alone tell all there is.
+var errDisjoint = errors.New("decision records do not follow from the checkpoints")
 
 // windowUpTo reports whether the ledger needs a decision record up to a sequence. There are
 // none if they have expired, as have the checkpoints about them then.
@@ -70,28 +67,33 @@ func (s *JetStream) windowUpTo(ctx context.Context, c *Claim, end uint64) (bool,
 }
 
 // sumUp reads the checkpoints that the fence names into an empty ledger. If they are there,
-// the decision records they sum up need not be read.
+// the decision records they sum up need not be read. They expire after those.
 func (s *JetStream) sumUp(ctx context.Context, c *Claim, book *ledger) error {
-	k := checkpoints{next: c.Fence.Ledger, until: c.Fence.Checkpoint}
-	for reads := 0; k.until > 0 && reads < checkpointReads; reads++ {
-		rest, err := s.read(ctx, s.space.Checkpoint(c.Fence.Partition), &k.next, math.MaxUint64, func(m stored) error { return k.read(m.Data) })
-		if err != nil {
+	subject := s.space.Checkpoint(c.Fence.Partition)
+	k := checkpoints{next: max(c.Fence.Ledger, 1), until: c.Fence.Checkpoint}
+	for k.until > 0 && !k.complete() && k.through <= k.until {
+		before := k.next
+		if _, err := s.read(ctx, subject, &k.next, math.MaxUint64, func(m stored) error { return k.read(m.Data) }); err != nil {
 			return err
 		}
-		if k.complete() {
-			older, err := s.windowUpTo(ctx, c, k.after)
-			if err == nil && !older {
-				c.Ledger = k.pages
-				*book = ledger{next: k.through + 1, last: k.chain}
-			}
-			return err
-		}
-		if rest > 0 {
+		if k.next > before {
 			continue
 		}
-		if err := pause(ctx, replayPause); err != nil {
+		more, err := s.leaderGet(ctx, s.space.StoreStream(), getRequest{Sequence: k.next, NextFor: subject})
+		if err != nil || more == nil {
+			return err
+		}
+		if err := pause(ctx, replayPause); err != nil { // the replica has yet to catch up
 			return err
 		}
 	}
-	return nil
+	if !k.complete() {
+		return nil
+	}
+	older, err := s.windowUpTo(ctx, c, k.after)
+	if err == nil && !older {
+		c.Ledger = k.pages
+		*book = ledger{next: k.through + 1, last: k.chain}
+	}
+	return err
 }

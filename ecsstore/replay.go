@@ -219,6 +219,9 @@ func (c *Claim) recall(data []byte, sequence uint64) error {
 	if err := json.Unmarshal(data, &page); err != nil {
 		return fmt.Errorf("%w: %w", ErrHalted, err)
 	}
+	if page.Partitions != c.Fence.Partitions {
+		return nil // of a change that was undone
+	}
 	c.Ledger = append(c.Ledger, LedgerPage{Sequence: sequence, Taken: page.Taken, Handed: true})
 	return nil
 }

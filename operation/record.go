@@ -155,9 +155,9 @@ type Ledger struct {
 // instead of them. Several may follow each other in one commit.
 type Checkpoint struct {
 	Partition int    `json:"partition"`
-	After     uint64 `json:"after"`           // store sequence that the checkpoint before goes up to
+	After     uint64 `json:"after"`           // store sequence that the checkpoint before goes up to, 0 if there is none
 	Through   uint64 `json:"through"`         // that this one goes up to, a window record's
-	Chain     string `json:"chain,omitempty"` // SHA-256 of that window record, if the fence then named that one
+	Chain     string `json:"chain,omitempty"` // SHA-256 of that window record; the last checkpoint of a commit has it
 
 	Windows []CheckpointWindow `json:"windows,omitempty"`
 	Settled []Settled          `json:"settled,omitempty"` // operations of earlier windows that ended

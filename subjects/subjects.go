@@ -173,10 +173,16 @@ func (s Space) Windows() string { return s.join("window", "*") }
 // partitions was changed stand.
 func (s Space) Ledger(partition int) string { return s.join("ledger", strconv.Itoa(partition)) }
 
+// Ledgers matches the pages of all partitions.
+func (s Space) Ledgers() string { return s.join("ledger", "*") }
+
 // Checkpoint is where a partition's checkpoints stand, which sum up its decision records.
 func (s Space) Checkpoint(partition int) string {
 	return s.join("checkpoint", strconv.Itoa(partition))
 }
+
+// Checkpoints matches the checkpoints of all partitions.
+func (s Space) Checkpoints() string { return s.join("checkpoint", "*") }
 
 // Record is where the record of an operation that outlives its window stands.
 func (s Space) Record(partition int, op uuid.UUID) string {
