@@ -21,12 +21,16 @@ func TestR9_CheckpointsStandInForWindows(t *testing.T) {
 		c := w.ready()
 		valve, nowhere := w.made("valve-1")[0], w.entity("valve-2")
 		for range 3 {
+			early := w.open()
+			for _, fence := range w.fences() { // what is read ahead is behind when it is needed
+				early.Prepare(w.t.Context(), fence)
+			}
 			for range 12 {
 				w.submit(count(valve, operation.Normal), retries(3, count(nowhere, operation.Low)))
 				after(70 * time.Millisecond)
 			}
 			c.stop()
-			w.remembers()
+			w.remembersBy(early)
 			c = w.ready()
 		}
 		c.stop()
@@ -103,14 +107,25 @@ func TestR9_PagesOfAnUndoneChangeTellNothing(t *testing.T) {
 	})
 }
 
-// remembers claims each partition, and compares the ledger that the claim makes with the
-// one that all its window records make. It returns how many of those the claims have read.
-func (w *world) remembers() map[int]int {
+// open opens the store as a worker does.
+func (w *world) open() *ecsstore.JetStream {
 	w.t.Helper()
 	store, err := ecsstore.NewJetStream(w.t.Context(), w.js, w.space)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return store
+}
+
+// remembers claims each partition, and compares the ledger that the claim makes with the
+// one that all its window records make. It returns how many of those the claims have read.
+func (w *world) remembers() map[int]int {
+	w.t.Helper()
+	return w.remembersBy(w.open())
+}
+
+func (w *world) remembersBy(store *ecsstore.JetStream) map[int]int {
+	w.t.Helper()
 	read := map[int]int{}
 	for p := range store.Partitions() {
 		got, err := store.Claim(w.t.Context(), p, "reader", 0)
