@@ -102,14 +102,18 @@ func TestR23_TakeOver(t *testing.T) {
 // without a write to disk before each acknowledgement.
 func TestThroughput(t *testing.T) {
 	run := prepare(t)
-	t.Logf("%-8s %7s %12s %8s  %s", "sync", "workers", "outcomes/s", "p50", "processors: brokers, workers, stress")
+	t.Logf("%-8s %7s %7s %10s %8s %9s %9s %8s  %s", "sync", "targets", "workers", "outcomes/s", "p50",
+		"commits/s", "messages", "refused", "processors: brokers, workers, stress")
 	for _, run.Sync = range []string{"always", "2m"} {
-		for _, workers := range []int{1, 2, 4} {
-			got, err := run.Throughput(t.Context(), workers)
-			if err != nil {
-				t.Fatal(err)
+		for _, run.Targets = range []int{100, 10000} {
+			for _, workers := range []int{1, 2, 4} {
+				got, err := run.Throughput(t.Context(), workers)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%-8s %7d %7d %10.0f %5.0f ms %9.1f %9.0f %7.0f%%  %.2f, %.2f, %.2f", run.Sync, run.Targets, workers,
+					got.PerSecond, got.P50, got.Commits, got.PerCommit, 100*got.RefusedFor, got.Brokers, got.Work, got.Stress)
 			}
-			t.Logf("%-8s %7d %12.0f %5.0f ms  %.2f, %.2f, %.2f", run.Sync, got.Workers, got.PerSecond, got.P50, got.Brokers, got.Work, got.Stress)
 		}
 	}
 }

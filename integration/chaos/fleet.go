@@ -90,7 +90,7 @@ func (f *fleet) newName() string {
 // start starts the process of a place and watches it.
 func (f *fleet) start(ctx context.Context, w *worker) error {
 	log := filepath.Join(f.logs, w.name+".log")
-	p, err := f.launch.start(ctx, w.name, log, []string{"NO_COLOR=1", "HIERARCHY_HTTP=off"}, f.program, append([]string{"run", "--verbose", "--name", w.name}, f.args...)...)
+	p, err := f.launch.start(ctx, w.name, log, []string{"NO_COLOR=1"}, f.program, append([]string{"run", "--name", w.name}, f.args...)...)
 	if err != nil {
 		return err
 	}

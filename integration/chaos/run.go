@@ -26,6 +26,7 @@ type Run struct {
 	Programs Programs
 	Shipped  string // folder with the brokers' configuration
 	Sync     string // their sync_interval
+	Targets  int    // of the operations whose throughput is measured
 	Folder   string // for everything the run writes; its maker removes it
 	Log      *slog.Logger
 }
@@ -95,7 +96,7 @@ func (s *scenario) open(ctx context.Context) (err error) {
 	if s.load, err = newLoad(s.nc, s.Plan.Seed, filepath.Join(logs, "acknowledged.ndjson")); err != nil {
 		return err
 	}
-	s.fleet = newFleet(l, s.Programs.Hierarchy, logs, append([]string{"--server", s.brokers.url()}, slowFlags()...), s.Log)
+	s.fleet = newFleet(l, s.Programs.Hierarchy, logs, append([]string{"--server", s.brokers.url(), "--verbose", "--http", "off"}, slowFlags()...), s.Log)
 	for range startSize {
 		if err := s.fleet.add(ctx); err != nil {
 			return err

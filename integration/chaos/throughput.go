@@ -17,12 +17,15 @@ import (
 
 // Throughput is what a cluster and some workers make of the mix of hierarchy stress.
 type Throughput struct {
-	Workers   int
 	PerSecond float64 // outcomes
 	P50       float64 // of an operation's latency, in milliseconds
 
 	// Processor time, in processors on average: 2 is all that a machine with two has.
 	Brokers, Work, Stress float64
+
+	Commits    float64 // stored each second
+	PerCommit  float64 // messages
+	RefusedFor float64 // commits that were refused for each that was stored
 }
 
 // Throughput measures a cluster of three servers and workers that are processes of
@@ -33,7 +36,7 @@ func (r *Run) Throughput(ctx context.Context, workers int) (Throughput, error) {
 	defer cancel()
 	s := &scenario{Run: r, report: &Report{}}
 	defer s.close()
-	logs := filepath.Join(s.Folder, fmt.Sprintf("%s-%d", s.Sync, workers))
+	logs := filepath.Join(s.Folder, fmt.Sprintf("%s-%d-%d", s.Sync, s.Targets, workers))
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return Throughput{}, fmt.Errorf("making a folder for logs: %w", err)
 	}
@@ -48,22 +51,26 @@ func (r *Run) Throughput(ctx context.Context, workers int) (Throughput, error) {
 	if err := s.makeStreams(ctx); err != nil {
 		return Throughput{}, err
 	}
-	s.fleet = newFleet(l, s.Programs.Hierarchy, logs, []string{"--server", s.brokers.url()}, s.Log)
+	s.fleet = newFleet(l, s.Programs.Hierarchy, logs, []string{"--server", s.brokers.url(), "--http", "127.0.0.1:0"}, s.Log)
 	for range workers {
 		if err := s.fleet.add(ctx); err != nil {
 			return Throughput{}, err
 		}
 	}
-	return s.stress(ctx, workers)
+	return s.stress(ctx)
 }
 
 // stress runs hierarchy stress and reads the clocks of all processes.
-func (s *scenario) stress(ctx context.Context, workers int) (Throughput, error) {
+func (s *scenario) stress(ctx context.Context) (Throughput, error) {
 	const warm = 5 * time.Second // workers share the partitions, stores have their first blocks
 	if _, err := s.stressed(ctx, warm); err != nil {
 		return Throughput{}, err
 	}
 	brokers, work, err := s.processorTimes()
+	if err != nil {
+		return Throughput{}, err
+	}
+	before, err := s.fleet.commits(ctx)
 	if err != nil {
 		return Throughput{}, err
 	}
@@ -74,7 +81,12 @@ func (s *scenario) stress(ctx context.Context, workers int) (Throughput, error) 
 	}
 	elapsed := time.Since(began)
 	brokersEnd, workEnd, err := s.processorTimes()
-	t.Workers = workers
+	if err != nil {
+		return Throughput{}, err
+	}
+	after, err := s.fleet.commits(ctx)
+	made := after.minus(before)
+	t.Commits, t.PerCommit, t.RefusedFor = made.stored/elapsed.Seconds(), made.messages/made.stored, made.refused/made.stored
 	t.Brokers, t.Work, t.Stress = share(brokersEnd-brokers, elapsed), share(workEnd-work, elapsed), t.Stress/elapsed.Seconds()
 	return t, err
 }
@@ -84,7 +96,7 @@ func share(used, elapsed time.Duration) float64 { return used.Seconds() / elapse
 // stressed runs hierarchy stress once. Stress of what it returns is in seconds.
 func (s *scenario) stressed(ctx context.Context, long time.Duration) (Throughput, error) {
 	cmd := exec.CommandContext(ctx, s.Programs.Hierarchy, "stress", "--server", s.brokers.url(), "--rate", "0",
-		"--targets", "100", "--for", long.String(), "--audit=false", "--json")
+		"--targets", strconv.Itoa(s.Targets), "--for", long.String(), "--audit=false", "--json")
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
