@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -166,27 +167,42 @@ func attempt(ctx context.Context, system ecsstore.SlowSystem, task ecsstore.Task
 	return patch, took, err
 }
 
-// refused finds out why a condition of the commit did not hold: the partition is
-// another's now, or a head has changed (rule R18).
+// patience is how many commits in a row may be refused before a worker asks whether it
+// still owns what it commits to, and makes its rounds smaller.
+const patience = 2
+
+// refused has the round planned again. Another commit was first, or is under way: of the
+// heads that this one writes or relies on (rule R18), as a rule, so that it is enough to
+// read them afresh. If that does not help, the partition may be another's now, and the less
+// a round relies on, the less can change meanwhile.
 func (e *engine) refused(ctx context.Context, out committed) {
 	e.undo(out.round)
 	e.stats.refusal(refusedCommit)
-	parts := out.round.partitions()
-	if len(parts) > 1 {
-		e.solo = len(parts)
-	} else {
-		e.limit = max(e.limit/2, 1) // the less it relies on, the less can change meanwhile
-	}
 	for _, w := range out.round.batch.Writes {
 		e.cache.drop(w.Entity.ID)
 	}
 	for _, r := range out.round.batch.Reads {
 		e.cache.drop(r.ID)
 	}
+	parts := out.round.partitions()
+	e.log.DebugContext(ctx, "commit refused", slog.Any("error", out.err), slog.Int("partitions", len(parts)))
+	e.fails++
+	e.resume = time.Now().Add(refusedPause(e.fails))
+	if e.fails <= patience {
+		return
+	}
 	for _, id := range parts {
 		e.doubts[id] = true
 	}
-	e.log.DebugContext(ctx, "commit refused", slog.Any("error", out.err), slog.Int("partitions", len(parts)))
-	e.fails++
-	e.resume = time.Now().Add(min(time.Duration(e.fails-1)*time.Millisecond, time.Second))
+	if len(parts) > 1 {
+		e.solo = len(parts)
+	} else {
+		e.limit = max(e.limit/2, 1)
+	}
+}
+
+// refusedPause is how long to wait after so many refusals in a row. It is a matter of
+// chance, so that two workers do not go on getting in each other's way.
+func refusedPause(fails int) time.Duration {
+	return rand.N(min(time.Duration(fails)*4*time.Millisecond, time.Second)) //nolint:gosec // no secret
 }

@@ -72,6 +72,7 @@ func newDraft(r *round, p *partition, base *draft) *draft {
 // there was anything to do.
 func (d *draft) plan(items []item, cause operation.CloseCause) (bool, error) {
 	d.open(cause, items)
+	d.took = len(items)
 	if d.base == nil {
 		if err := d.outcomes(); err != nil {
 			return false, err
@@ -89,7 +90,7 @@ func (d *draft) plan(items []item, cause operation.CloseCause) (bool, error) {
 	if d.lack != nil {
 		return false, d.lack
 	}
-	return d.close(items), nil
+	return d.close(), nil
 }
 
 // later keeps an error that says what must be loaded until the end of planning, so
@@ -118,7 +119,7 @@ func (d *draft) open(cause operation.CloseCause, items []item) {
 }
 
 // close completes the decision record and moves the cursor.
-func (d *draft) close(items []item) bool {
+func (d *draft) close() bool {
 	w := &d.window
 	for i := range w.Taken {
 		t := &w.Taken[i]
@@ -132,7 +133,6 @@ func (d *draft) close(items []item) bool {
 	f := &d.part.Fence
 	f.Windows, f.Cursor = w.Number, w.Cursor
 	f.Counts.Live = f.Counts.Submitted - f.Counts.Succeeded - f.Counts.Rejected - f.Counts.Cancelled - f.Counts.DeadLettered
-	d.took = len(items)
 	d.part.Windows = append(d.part.Windows, *w)
 	if d.base == nil && d.p.ledger.due(cmp.Or(d.round.cfg.checkpointEvery, checkpointEvery)) {
 		d.sumUp()

@@ -56,6 +56,7 @@ type engine struct {
 	solo   int                              // rounds still to be made of one partition only
 	fails  int                              // commits refused in a row
 	resume time.Time                        // no round before
+	asOf   time.Time                        // of the round that is being loaded for; zero if none is
 	away   bool                             // a round is loading or being committed
 }
 
@@ -246,6 +247,9 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		e.inspect(ctx)
 		return
 	}
+	if !e.asOf.IsZero() { // the same windows again, or it would never have all that it lacks
+		now, e.asOf = e.asOf, time.Time{}
+	}
 	ready := e.ready(now)
 	if len(ready) == 0 {
 		return
@@ -262,7 +266,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		e.log.ErrorContext(ctx, "planning a round", slog.Any("error", err))
 		e.pause(now)
 	case lacking:
-		e.busy = before
+		e.busy, e.asOf = before, now
 		e.load(ctx, r)
 	case r.finish():
 		e.turn++
@@ -302,10 +306,7 @@ func (*engine) plan(r *round, ready []*partition) (lacking bool, err error) {
 		if err != nil && !missing(err) {
 			return false, err
 		}
-		if err != nil {
-			lacking = true // go on: the others may lack something too
-			continue
-		}
+		lacking = lacking || err != nil // go on: the others may lack something too
 		if !more {
 			break
 		}

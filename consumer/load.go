@@ -103,10 +103,12 @@ func (e *engine) inspect(ctx context.Context) {
 	})
 }
 
-// judge gives a partition up if its fence is not the one that this worker wrote last.
+// judge gives a partition up if its fence is not the one that this worker wrote last. That
+// is why commits were refused then, and the others are none the worse for it.
 func (e *engine) judge(id int, fence operation.Fence) {
 	delete(e.doubts, id)
 	if p := e.parts[id]; p != nil && fence.BatchID != p.fence.BatchID {
+		e.fails, e.solo = 0, 0
 		e.disown(id)
 		e.lost(id, fmt.Errorf("%w: %s, in epoch %d", ecsstore.ErrLost, fence.Owner, fence.Epoch))
 	}
@@ -116,6 +118,7 @@ func (e *engine) reload(got loaded) {
 	e.away = false
 	if got.err != nil {
 		e.log.Warn("reading the store", slog.Any("error", got.err))
+		e.asOf = time.Time{}
 		e.pause(time.Now())
 	}
 	for id, head := range got.heads {

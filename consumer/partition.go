@@ -176,7 +176,7 @@ func (p *partition) window(skip int, now time.Time, length time.Duration) ([]ite
 	}
 	end := rest[0].staged.Add(length)
 	n := 0
-	for n < len(rest) && n < MaxWindow && (length == 0 || !rest[n].staged.After(end)) {
+	for n < len(rest) && n < MaxWindow && !rest[n].staged.After(now) && (length == 0 || !rest[n].staged.After(end)) {
 		n++
 	}
 	if n == MaxWindow {

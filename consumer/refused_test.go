@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -80,6 +81,52 @@ func TestR18_RefusedRoundsBecomeSmaller(t *testing.T) {
 		}
 		if n := refused.Load(); n == 0 || n > 100 {
 			w.t.Errorf("%d commits were refused, want some and not too many", n)
+		}
+	})
+}
+
+// fickle is a store that refuses one commit, as one does when a head has changed.
+type fickle struct {
+	streams
+	*refusal
+}
+
+type refusal struct {
+	next  atomic.Bool // refuse the next commit
+	mu    sync.Mutex  // guards parts
+	parts []int       // partitions in each commit from the refused one on
+}
+
+func (s fickle) Commit(ctx context.Context, b *ecsstore.Batch) (ecsstore.Receipt, error) {
+	refuse := s.next.CompareAndSwap(true, false)
+	s.mu.Lock()
+	if refuse || len(s.parts) > 0 {
+		s.parts = append(s.parts, len(b.Parts))
+	}
+	s.mu.Unlock()
+	if refuse {
+		return ecsstore.Receipt{}, fmt.Errorf("committing: %w", ecsstore.ErrRefused)
+	}
+	return s.streams.Commit(ctx, b)
+}
+
+// TestR18_ARefusedRoundIsMadeAgainWhole, since one head has changed, and what the other
+// partitions have decided is none the worse for it.
+func TestR18_ARefusedRoundIsMadeAgainWhole(t *testing.T) {
+	bubble(t, func(w *world) {
+		r := &refusal{}
+		w.wrap = func(s streams) streams { return fickle{s, r} }
+		w.ready()
+		var ops []operation.Operation
+		for _, valve := range w.made("valve-1", "valve-4", "valve-3", "pump-1") { // one in each partition
+			ops = append(ops, count(valve, operation.Normal))
+		}
+		r.next.Store(true)
+		w.submit(ops...)
+		after(time.Second)
+		w.wants(completed, ops...)
+		if len(r.parts) < 2 || r.parts[0] < 2 || r.parts[0] != r.parts[1] {
+			w.t.Errorf("commits of %v partitions, want that of several that was refused, and the same again", r.parts)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -73,32 +74,39 @@ func (r *round) fits(d *draft, limit int) bool {
 // add plans what the partition has ready, as many of its windows as there is room
 // for, and reports whether the round can take more. The first draft of a round is cut
 // down until there is room for it; later ones wait for the next round instead.
-func (r *round) add(p *partition) (bool, error) {
+//
+// A window that lacks something is no reason to stop: what the later ones lack, as far
+// as can be told, is then loaded with it. The round is planned again in any case.
+func (r *round) add(p *partition) (more bool, lack error) {
 	var base *draft
 	for limit := r.limit; limit > 0; {
 		d, err := r.plan(p, base, limit)
 		switch {
-		case err != nil:
-			return true, err
+		case missing(err):
+			lack = err
+		case err != nil: // after a window that is only supposed, it need not mean anything
+			return true, cmp.Or(lack, err)
+		}
+		switch {
 		case d == nil:
-			return true, nil
+			return true, lack
 		case r.fits(d, limit) && r.limit < MaxWindow:
-			return true, nil // commits have failed: this one is to be small
+			return true, lack // commits have failed: this one is to be small
 		case r.fits(d, limit):
 			base = d
 		case r.room() < 0 && len(r.drafts) > 1:
 			r.drop(d)
-			return false, nil
+			return false, lack
 		default:
 			r.drop(d)
 			limit /= 2
 		}
 	}
-	return false, fmt.Errorf("partition %d: an operation does not fit into a commit", p.id)
+	return false, cmp.Or(lack, fmt.Errorf("partition %d: an operation does not fit into a commit", p.id))
 }
 
 // plan plans one window of a partition, after those of base. It returns nil if there
-// is nothing to do.
+// is nothing to do, and what there is of the draft if it lacks something.
 func (r *round) plan(p *partition, base *draft, limit int) (*draft, error) {
 	d := newDraft(r, p, base)
 	items, cause := p.window(d.skip, r.now, r.cfg.Window)
@@ -109,15 +117,15 @@ func (r *round) plan(p *partition, base *draft, limit int) (*draft, error) {
 		items, cause = items[:limit], operation.ClosedFull
 	}
 	did, err := d.plan(items, cause)
-	if err != nil {
+	if err != nil && !missing(err) {
 		return nil, err
 	}
-	if !did {
+	if !did && err == nil {
 		r.tx.Rollback(d.mark)
 		return nil, nil //nolint:nilnil // no draft, no error
 	}
 	r.drafts = append(r.drafts, d)
-	return d, nil
+	return d, err
 }
 
 // drop takes back the draft planned last.

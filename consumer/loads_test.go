@@ -1,0 +1,66 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hierarchy-events/hierarchy/ecsstore"
+	"github.com/hierarchy-events/hierarchy/operation"
+	"github.com/hierarchy-events/hierarchy/subjects"
+)
+
+// loading counts how often a worker reads heads.
+type loading struct {
+	streams
+	loads *atomic.Int64
+}
+
+func (s loading) Load(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ecsstore.Head, error) {
+	s.loads.Add(1)
+	<-time.After(5 * time.Millisecond) // what a broker may take
+	return s.streams.Load(ctx, ids)
+}
+
+// TestR18_ABacklogIsLoadedForAtOnce has a worker find a backlog of many windows, each of
+// which borrows from an entity of its own that another worker owns, while more are closed.
+// One exchange with the broker loads them all: were it one for each window, it would never
+// catch up.
+func TestR18_ABacklogIsLoadedForAtOnce(t *testing.T) {
+	bubble(t, func(w *world) {
+		g := &gate{arrived: make(chan struct{}), open: make(chan struct{})}
+		loads := new(atomic.Int64)
+		free, held := w.start(), w.startOn(w.s.Connect(w.t), func(s streams) streams { return gated{loading{s, loads}, g} })
+		after(10 * time.Second) // partitions have moved by then
+		near := w.owned(held)
+		var sources []string
+		for i := 0; len(sources) < 20; i++ {
+			name := fmt.Sprintf("tank-%d", i)
+			if _, ok := free.Stats().Partitions[subjects.Partition(operation.EntityID(name), w.partitions())]; ok {
+				sources = append(sources, name)
+			}
+		}
+		far := w.made(sources...)
+		g.about = near
+		w.submit(count(near, operation.Normal))
+		after(50 * time.Millisecond)
+		<-g.arrived
+		var borrows []operation.Operation
+		for _, source := range far {
+			borrows = append(borrows, borrow(near, source, operation.Normal))
+			w.submit(borrows[len(borrows)-1])
+			after(15 * time.Millisecond)
+		}
+		loads.Store(0)
+		close(g.open)
+		after(time.Second)
+		w.wants(completed, borrows...)
+		if n := loads.Load(); n > 2 {
+			w.t.Errorf("heads were read %d times for a backlog of %d windows, want once or twice", n, len(far))
+		}
+	})
+}
