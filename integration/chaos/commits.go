@@ -18,7 +18,7 @@ type commits struct {
 	refused          float64 // of which a condition did not hold: others were first
 }
 
-func (c commits) minus(before commits) commits {
+func (c *commits) minus(before commits) commits {
 	return commits{stored: c.stored - before.stored, messages: c.messages - before.messages, refused: c.refused - before.refused}
 }
 
