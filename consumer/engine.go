@@ -56,7 +56,7 @@ type engine struct {
 	solo   int                              // rounds still to be made of one partition only
 	fails  int                              // commits refused in a row
 	resume time.Time                        // no round before
-	asOf   time.Time                        // of the round that is being loaded for; zero if none is
+	asOf   time.Time                        // until when windows closed of the round that is being loaded for; zero if none is
 	away   bool                             // a round is loading or being committed
 }
 
@@ -247,15 +247,16 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		e.inspect(ctx)
 		return
 	}
+	until := now
 	if !e.asOf.IsZero() { // the same windows again, or it would never have all that it lacks
-		now, e.asOf = e.asOf, time.Time{}
+		until, e.asOf = e.asOf, time.Time{}
 	}
 	ready := e.ready(now)
 	if len(ready) == 0 {
 		return
 	}
 	r := &round{
-		cfg: e.cfg, traced: e.tracing != nil, verbose: e.log.Enabled(ctx, slog.LevelDebug), limit: e.limit, now: now.UTC(), tx: ecsstore.NewTxn(e.cache.get),
+		cfg: e.cfg, traced: e.tracing != nil, verbose: e.log.Enabled(ctx, slog.LevelDebug), limit: e.limit, now: now.UTC(), until: until, tx: ecsstore.NewTxn(e.cache.get),
 		found: e.found, wanted: map[operation.Ref]bool{}, busy: &e.busy,
 	}
 	before := e.busy
@@ -266,7 +267,7 @@ func (e *engine) begin(ctx context.Context, now time.Time) {
 		e.log.ErrorContext(ctx, "planning a round", slog.Any("error", err))
 		e.pause(now)
 	case lacking:
-		e.busy, e.asOf = before, now
+		e.busy, e.asOf = before, until
 		e.load(ctx, r)
 	case r.finish():
 		e.turn++

@@ -19,6 +19,7 @@ type round struct {
 	cfg    *Config
 	limit  int // operations that a window may take
 	now    time.Time
+	until  time.Time // windows that have closed by then are planned
 	tx     *ecsstore.Txn
 	drafts []*draft
 	found  map[operation.Ref]ecsstore.Found // parents that were looked up for it
@@ -109,7 +110,7 @@ func (r *round) add(p *partition) (more bool, lack error) {
 // is nothing to do, and what there is of the draft if it lacks something.
 func (r *round) plan(p *partition, base *draft, limit int) (*draft, error) {
 	d := newDraft(r, p, base)
-	items, cause := p.window(d.skip, r.now, r.cfg.Window)
+	items, cause := p.window(d.skip, r.until, r.cfg.Window)
 	if base != nil && len(items) == 0 {
 		return nil, nil //nolint:nilnil // no draft, no error
 	}
