@@ -14,6 +14,9 @@ import (
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
+// loadTime is what a broker under load may take to answer.
+const loadTime = 50 * time.Millisecond
+
 // loading counts how often a worker reads heads.
 type loading struct {
 	streams
@@ -22,7 +25,7 @@ type loading struct {
 
 func (s loading) Load(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ecsstore.Head, error) {
 	s.loads.Add(1)
-	<-time.After(5 * time.Millisecond) // what a broker may take
+	<-time.After(loadTime)
 	return s.streams.Load(ctx, ids)
 }
 
@@ -56,11 +59,16 @@ func TestR18_ABacklogIsLoadedForAtOnce(t *testing.T) {
 			after(15 * time.Millisecond)
 		}
 		loads.Store(0)
+		opened := time.Now()
 		close(g.open)
 		after(time.Second)
 		w.wants(completed, borrows...)
 		if n := loads.Load(); n > 2 {
 			w.t.Errorf("heads were read %d times for a backlog of %d windows, want once or twice", n, len(far))
+		}
+		// The windows are those that had closed before; what became of them is told of now.
+		if at := w.of(operation.CompletedEvent, borrows[0])[0].Time; at.Before(opened.Add(loadTime)) {
+			w.t.Errorf("what was read at %s was done at %s", opened.Add(loadTime), at)
 		}
 	})
 }
