@@ -132,7 +132,7 @@ func (w *world) remembersBy(store *ecsstore.JetStream) map[int]int {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if err := store.Release(w.t.Context(), got.Fence, got.Expect); err != nil {
+		if err := store.Release(w.t.Context(), got.Held); err != nil {
 			w.t.Fatal(err)
 		}
 		var all []ecsstore.LedgerPage

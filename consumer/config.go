@@ -117,8 +117,8 @@ type Store interface {
 	Claim(ctx context.Context, partition int, owner string, epoch uint64) (ecsstore.Claim, error)
 	// Fence returns the fence of a partition, the zero fence if it was never claimed.
 	Fence(ctx context.Context, partition int) (operation.Fence, error)
-	// Release lets go of a partition in good order.
-	Release(ctx context.Context, fence operation.Fence, expect uint64) error
+	// Release lets go of partitions in good order, of all or of none.
+	Release(ctx context.Context, held ...ecsstore.Held) error
 	// Load returns the head of each entity.
 	Load(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ecsstore.Head, error)
 	// Find looks up an operation that another names as its parent.

@@ -60,11 +60,11 @@ type engine struct {
 	away   bool                             // a round is loading or being committed
 }
 
-// drop asks the engine to let go of a partition; done is closed when it has.
+// drop asks the engine to let go of partitions; done is closed when it has.
 type drop struct {
-	partition int
-	abandon   bool // do not release it
-	done      chan struct{}
+	partitions []int
+	abandon    bool // do not release them
+	done       chan struct{}
 }
 
 // committed is the broker's answer to a round.
@@ -187,17 +187,18 @@ func (e *engine) partition(entity uuid.UUID) int {
 // foreign reports whether an entity is of a partition that this worker does not own.
 func (e *engine) foreign(entity uuid.UUID) bool { return e.parts[e.partition(entity)] == nil }
 
-// drop forgets a partition and releases it.
+// drop forgets partitions and releases those that the engine has.
 func (e *engine) drop(ctx context.Context, d drop) {
-	p, ok := e.parts[d.partition]
-	e.disown(d.partition)
-	if !ok || d.abandon {
-		close(d.done)
-		return
+	var held []ecsstore.Held
+	for _, id := range d.partitions {
+		if p, ok := e.parts[id]; ok && !d.abandon {
+			held = append(held, p.held())
+		}
+		e.disown(id)
 	}
 	e.launch(func() {
 		defer close(d.done)
-		e.letGo(ctx, p.fence, p.expect)
+		e.letGo(ctx, held)
 	})
 }
 

@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,5 +92,52 @@ func TestR23_ADrainingWorkerWorksOn(t *testing.T) {
 		if n := len(b.Partitions); n != w.partitions() {
 			t.Errorf("the worker that is left has %d partitions, want %d", n, w.partitions())
 		}
+	})
+}
+
+// releasing tells of what a worker lets go, before it does.
+type releasing struct {
+	streams
+
+	tell func([]ecsstore.Held)
+}
+
+func (r releasing) Release(ctx context.Context, held ...ecsstore.Held) error {
+	r.tell(held)
+	return r.streams.Release(ctx, held...)
+}
+
+// TestR23_LetsGoOfAllAtOnce has a worker give partitions to one that comes, and the rest to it
+// when it stops: one commit each. One of the rest is another's by then, so the others are let
+// go of one by one.
+func TestR23_LetsGoOfAllAtOnce(t *testing.T) {
+	bubble(t, func(w *world) {
+		var mu sync.Mutex
+		var sizes []int
+		w.wrap = func(s streams) streams {
+			return releasing{streams: s, tell: func(held []ecsstore.Held) {
+				mu.Lock()
+				defer mu.Unlock()
+				if sizes = append(sizes, len(held)); len(sizes) == 2 { // after the worker has read its fences
+					if _, err := s.Claim(w.t.Context(), held[0].Fence.Partition, "passer-by", 0); err != nil {
+						t.Error(err)
+					}
+				}
+			}}
+		}
+		first := w.ready()
+		w.wrap = nil
+		second := w.start()
+		after(2 * time.Second)
+		has := len(second.Stats().Partitions)
+		rest := w.partitions() - has
+		if has == 0 || rest < 2 {
+			t.Fatalf("the second worker has %d of %d partitions", has, w.partitions())
+		}
+		first.stop()
+		if want := append([]int{has, rest}, slices.Repeat([]int{1}, rest)...); !slices.Equal(sizes, want) {
+			t.Errorf("partitions let go of at a time: %d, want %d", sizes, want)
+		}
+		w.settled(second)
 	})
 }

@@ -211,7 +211,7 @@ func TestR23_AnIdlePartitionThatWasTakenIsClaimedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Release(w.t.Context(), taken.Fence, taken.Expect); err != nil {
+		if err := store.Release(w.t.Context(), taken.Held); err != nil {
 			t.Fatal(err)
 		}
 		after(3 * time.Second)

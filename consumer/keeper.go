@@ -119,11 +119,15 @@ func (k *keeper) step(ctx, work context.Context) time.Duration {
 			k.engine.launch(func() { k.claim(ctx, work, p, t.epoch) })
 		}
 	}
+	var unwanted []int
 	for p, t := range k.held {
 		if !k.wanted[p] && t.owned && !t.busy {
 			t.busy = true
-			k.engine.launch(func() { k.handOver(ctx, p) })
+			unwanted = append(unwanted, p)
 		}
+	}
+	if len(unwanted) > 0 {
+		k.engine.launch(func() { k.handOver(ctx, unwanted) })
 	}
 	return wait
 }
@@ -237,9 +241,9 @@ func (k *keeper) report(ctx context.Context, partition int, got ecsstore.Claim, 
 	}
 }
 
-// handOver takes a partition from the engine, which releases it.
-func (k *keeper) handOver(ctx context.Context, partition int) {
-	d := drop{partition: partition, done: make(chan struct{})}
+// handOver takes partitions from the engine, which releases them.
+func (k *keeper) handOver(ctx context.Context, partitions []int) {
+	d := drop{partitions: partitions, done: make(chan struct{})}
 	select {
 	case k.engine.drops <- d:
 	case <-ctx.Done():
@@ -251,7 +255,9 @@ func (k *keeper) handOver(ctx context.Context, partition int) {
 		return
 	}
 	k.mu.Lock()
-	delete(k.held, partition)
+	for _, p := range partitions {
+		delete(k.held, p)
+	}
 	k.mu.Unlock()
 	k.poke()
 }
@@ -259,7 +265,7 @@ func (k *keeper) handOver(ctx context.Context, partition int) {
 // doubt takes a partition from the engine without releasing it, because its streams
 // contradict what it knows.
 func (k *keeper) doubt(ctx context.Context, partition int, err error) {
-	d := drop{partition: partition, abandon: true, done: make(chan struct{})}
+	d := drop{partitions: []int{partition}, abandon: true, done: make(chan struct{})}
 	select {
 	case k.engine.drops <- d:
 		k.stats.trouble(partition, err)

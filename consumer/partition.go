@@ -60,6 +60,9 @@ func newPartition(c *claimed, cfg *Config) *partition {
 	return p
 }
 
+// held returns the partition as it is released.
+func (p *partition) held() ecsstore.Held { return ecsstore.Held{Fence: p.fence, Expect: p.expect} }
+
 // restore puts a record an earlier owner left into its lane. What it was executing
 // comes back as a result: nobody is at work on it.
 func (p *partition) restore(r *operation.Record) {

@@ -237,11 +237,11 @@ func (s *trapped) Claim(ctx context.Context, partition int, owner string, epoch 
 }
 
 // Release implements [Store].
-func (s *trapped) Release(ctx context.Context, fence operation.Fence, expect uint64) error {
+func (s *trapped) Release(ctx context.Context, held ...ecsstore.Held) error {
 	if !s.prey.pass(beforeRelease) {
 		return errKilled
 	}
-	err := s.streams.Release(fresh(ctx), fence, expect)
+	err := s.streams.Release(fresh(ctx), held...)
 	if !s.prey.pass(afterRelease) {
 		return errKilled
 	}

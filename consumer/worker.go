@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hierarchy-events/hierarchy/ecsstore"
-	"github.com/hierarchy-events/hierarchy/operation"
 )
 
 // ErrClosed says that the connection to the broker was closed for good.
@@ -205,24 +204,34 @@ func (w *Worker) fetcher(input Input, e *engine) *fetcher {
 
 // release lets go of every partition the engine still owns.
 func (e *engine) release(ctx context.Context) {
-	var wait sync.WaitGroup
+	var held []ecsstore.Held
 	for _, p := range slices.Collect(maps.Values(e.parts)) {
-		fence, expect := p.fence, p.expect
+		held = append(held, p.held())
 		e.disown(p.id)
-		wait.Go(func() { e.letGo(ctx, fence, expect) })
 	}
-	wait.Wait()
+	e.letGo(ctx, held)
 }
 
-func (e *engine) letGo(ctx context.Context, fence operation.Fence, expect uint64) {
+// letGo releases partitions at once, or those that it can.
+func (e *engine) letGo(ctx context.Context, held []ecsstore.Held) {
+	if len(held) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err := e.store.Release(ctx, fence, expect)
+	err := e.store.Release(ctx, held...)
 	switch {
+	case err == nil:
+	case len(held) > 1 && (errors.Is(err, ecsstore.ErrRefused) || errors.Is(err, ecsstore.ErrTooLarge)):
+		var wait sync.WaitGroup
+		for _, h := range held {
+			wait.Go(func() { e.letGo(ctx, []ecsstore.Held{h}) })
+		}
+		wait.Wait()
 	case errors.Is(err, ecsstore.ErrRefused): // somebody has it already
-		e.log.DebugContext(ctx, "a partition was taken over", slog.Int("partition", fence.Partition), slog.Any("error", err))
-	case err != nil:
-		e.log.WarnContext(ctx, "letting go of a partition", slog.Int("partition", fence.Partition), slog.Any("error", err))
+		e.log.DebugContext(ctx, "a partition was taken over", slog.Any("error", err))
+	default:
+		e.log.WarnContext(ctx, "letting go of partitions", slog.Any("error", err))
 	}
 }
 

@@ -25,11 +25,17 @@ var (
 	ErrResized  = errors.New("the number of partitions has changed")
 )
 
+// Held is a partition as its owner holds it.
+type Held struct {
+	Fence  operation.Fence
+	Expect uint64 // stream sequence of the fence
+}
+
 // Claim is a partition as its new owner finds it.
 type Claim struct {
-	Fence   operation.Fence
+	Held
+
 	Unclean bool               // the owner before did not let go in good order
-	Expect  uint64             // stream sequence of the fence
 	Records []operation.Record // operations that outlived their window, in the order of their sequence
 	Ledger  []LedgerPage       // oldest first
 	Tail    uint64             // sequence of the partition's last operation when it was claimed, 0 if there was none
@@ -79,13 +85,11 @@ func (s *JetStream) seize(ctx context.Context, c *Claim) error {
 	if early == nil {
 		early = s.readAhead(ctx, c.Fence)
 	}
-	expect, err := s.writeFence(ctx, &c.Fence, c.Expect)
-	if err != nil {
+	if err := s.writeFences(ctx, &c.Held); err != nil {
 		return err
 	}
-	c.Expect = expect
 	<-early.done // no later than its context is
-	err = early.err
+	err := early.err
 	if errors.Is(err, ErrHalted) {
 		return s.broken(err)
 	}
@@ -121,37 +125,68 @@ func (s *JetStream) Fence(ctx context.Context, partition int) (operation.Fence, 
 	return f, err
 }
 
-// Release tells the next owner that this one let go in good order. expect is the
-// fence's sequence.
-func (s *JetStream) Release(ctx context.Context, fence operation.Fence, expect uint64) error {
-	fence.Released = true
-	if _, err := s.writeFence(ctx, &fence, expect); err != nil {
-		return fmt.Errorf("releasing partition %d: %w", fence.Partition, err)
+// Release tells the next owners of partitions that this one let go in good order: of all
+// or, if one of them has moved on, of none.
+func (s *JetStream) Release(ctx context.Context, held ...Held) error {
+	if err := s.writeFences(ctx, released(held)...); err != nil {
+		return fmt.Errorf("releasing partitions %d: %w", partitions(held), err)
 	}
 	return nil
 }
 
-// writeFence replaces a fence under compare-and-swap, as a batch of one message.
-func (s *JetStream) writeFence(ctx context.Context, f *operation.Fence, expect uint64) (uint64, error) {
-	m, err := fenceAlone(s.space, f, expect)
-	if err != nil {
-		return 0, err
+// released returns partitions as their owner leaves them.
+func released(held []Held) []*Held {
+	out := make([]*Held, len(held))
+	for i, h := range held {
+		h.Fence.Released = true
+		out[i] = &h
 	}
-	return s.publish(ctx, f.BatchID, []message{m})
+	return out
 }
 
-// fenceAlone dates a fence and returns it as the one message of a batch.
-func fenceAlone(space subjects.Space, f *operation.Fence, expect uint64) (message, error) {
-	f.BatchID = uuid.NewString()
-	f.Time = time.Now().UTC()
-	data, err := json.Marshal(f)
-	if err != nil {
-		return message{}, fmt.Errorf("encoding the fence: %w", err)
+func partitions(held []Held) (out []int) {
+	for _, h := range held {
+		out = append(out, h.Fence.Partition)
 	}
-	m := message{subject: space.Fence(f.Partition), data: data}
-	m.expect(expect)
-	m.rollup()
-	return m, nil
+	return out
+}
+
+// writeFences replaces fences under compare-and-swap, all or none, by a batch of nothing else.
+func (s *JetStream) writeFences(ctx context.Context, held ...*Held) error {
+	id := uuid.NewString()
+	batch, err := fencesAlone(s.space, id, held)
+	if err != nil {
+		return err
+	}
+	first, err := s.publish(ctx, id, batch)
+	if err != nil {
+		return err
+	}
+	stand(held, first)
+	return nil
+}
+
+// fencesAlone dates fences and returns them as the messages of a batch.
+func fencesAlone(space subjects.Space, id string, held []*Held) ([]message, error) {
+	batch := make([]message, len(held))
+	for i, h := range held {
+		h.Fence.BatchID, h.Fence.Time = id, time.Now().UTC()
+		data, err := json.Marshal(&h.Fence)
+		if err != nil {
+			return nil, fmt.Errorf("encoding the fence: %w", err)
+		}
+		batch[i] = message{subject: space.Fence(h.Fence.Partition), data: data}
+		batch[i].expect(h.Expect)
+		batch[i].rollup()
+	}
+	return batch, nil
+}
+
+// stand notes where fences are, of which the first was stored at first.
+func stand(held []*Held, first uint64) {
+	for i, h := range held {
+		h.Expect = first + uint64(i) //nolint:gosec // an index
+	}
 }
 
 // tail returns the sequence of a partition's last operation, 0 if there is none.

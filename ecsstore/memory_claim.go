@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
@@ -35,7 +37,7 @@ func (m *Memory) Claim(ctx context.Context, partition int, owner string, epoch u
 	if c.Tail <= c.Fence.Cursor {
 		c.Fence.Crashes = 0
 	}
-	if c.Expect, err = m.writeFence(ctx, CallClaim, &c.Fence, c.Expect); err == nil {
+	if err = m.writeFences(ctx, CallClaim, &c.Held); err == nil {
 		err = m.replay(&c)
 	}
 	if err != nil {
@@ -44,24 +46,27 @@ func (m *Memory) Claim(ctx context.Context, partition int, owner string, epoch u
 	return c, nil
 }
 
-// Release tells the next owner that this one let go in good order. expect is the
-// fence's sequence.
-func (m *Memory) Release(ctx context.Context, fence operation.Fence, expect uint64) error {
+// Release lets go of partitions, as [JetStream.Release] does.
+func (m *Memory) Release(ctx context.Context, held ...Held) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	fence.Released = true
-	if _, err := m.writeFence(ctx, CallRelease, &fence, expect); err != nil {
-		return fmt.Errorf("releasing partition %d: %w", fence.Partition, err)
+	if err := m.writeFences(ctx, CallRelease, released(held)...); err != nil {
+		return fmt.Errorf("releasing partitions %d: %w", partitions(held), err)
 	}
 	return nil
 }
 
-func (m *Memory) writeFence(ctx context.Context, call Call, f *operation.Fence, expect uint64) (uint64, error) {
-	msg, err := fenceAlone(m.space, f, expect)
+func (m *Memory) writeFences(ctx context.Context, call Call, held ...*Held) error {
+	batch, err := fencesAlone(m.space, uuid.NewString(), held)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return m.publish(ctx, call, []message{msg})
+	first, err := m.publish(ctx, call, batch)
+	if err != nil {
+		return err
+	}
+	stand(held, first)
+	return nil
 }
 
 // replay reads what the partition left in the store.

@@ -49,7 +49,7 @@ func (s *JetStream) Prepare(ctx context.Context, fence operation.Fence) {
 
 // readAhead begins to read the checkpoints, and the decision records that there are so far.
 func (s *JetStream) readAhead(ctx context.Context, fence operation.Fence) *ahead {
-	a := &ahead{claim: Claim{Fence: fence}, book: ledger{next: fence.Ledger}, done: make(chan struct{})}
+	a := &ahead{claim: Claim{Held: Held{Fence: fence}}, book: ledger{next: fence.Ledger}, done: make(chan struct{})}
 	go func() { // ends with ctx
 		defer close(a.done)
 		a.err = s.sumUp(ctx, &a.claim, &a.book)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
 
@@ -59,19 +58,13 @@ type Resizing struct {
 	s     *JetStream
 	was   Opened // as the operations stream says
 
-	fences    []tied // by partition, once they are claimed
+	fences    []Held // by partition, once they are claimed
 	end       uint64 // the operations stream's last sequence, once it is sealed
 	begun     bool   // by this run or by another
 	committed bool
 	sealed    time.Time // by this run
 	at        Progress
 	sum       Resized
-}
-
-// tied is a fence and the sequence it stands at.
-type tied struct {
-	fence  operation.Fence
-	expect uint64
 }
 
 // NewResizing opens the streams of a space for a change.

@@ -13,7 +13,7 @@ import (
 
 // claims returns the steps that claim every fence there is or will be.
 func (z *Resizing) claims(to int) []Step {
-	z.fences = make([]tied, z.size())
+	z.fences = make([]Held, z.size())
 	steps := make([]Step, 0, len(z.fences))
 	for p := range z.fences {
 		steps = append(steps, Step{fmt.Sprint("claim ", p), func(ctx context.Context) error { return z.claim(ctx, p, to) }})
@@ -38,11 +38,12 @@ func (z *Resizing) claim(ctx context.Context, partition, to int) error {
 		if next.Partitions == 0 {
 			next.Partitions = z.was.Partitions
 		}
-		expect, err = z.s.writeFence(ctx, &next, expect)
+		held := &z.fences[partition]
+		*held = Held{Fence: next, Expect: expect}
+		err = z.s.writeFences(ctx, held)
 		if errors.Is(err, ErrRefused) && try < claimTries {
 			continue
 		}
-		z.fences[partition] = tied{fence: next, expect: expect}
 		return err
 	}
 }
@@ -61,7 +62,7 @@ func (z *Resizing) commit(ctx context.Context, to int) error {
 	b := &Batch{ID: uuid.NewString()}
 	z.sum.Generation = 1
 	for _, t := range z.fences {
-		z.sum.Generation = max(z.sum.Generation, t.fence.Generation+1)
+		z.sum.Generation = max(z.sum.Generation, t.Fence.Generation+1)
 	}
 	now := time.Now().UTC()
 	for p := range z.fences {
@@ -72,7 +73,7 @@ func (z *Resizing) commit(ctx context.Context, to int) error {
 		return err
 	}
 	for p := range z.fences {
-		z.fences[p] = tied{fence: b.Parts[p].Fence, expect: receipt.Fences[p]}
+		z.fences[p] = Held{Fence: b.Parts[p].Fence, Expect: receipt.Fences[p]}
 	}
 	z.committed = to == z.want.To
 	return nil
@@ -81,7 +82,7 @@ func (z *Resizing) commit(ctx context.Context, to int) error {
 // part is a partition's share of the commit: its fence, released, and a decision record
 // that says what happened.
 func (z *Resizing) part(p, to int, now time.Time) Part {
-	f := z.fences[p].fence
+	f := z.fences[p].Fence
 	w := operation.Window{
 		ID: operation.WindowID(p, f.Windows+1), Partition: p, Number: f.Windows + 1, Owner: f.Owner, Epoch: f.Epoch,
 		After: f.Cursor, Cursor: f.Cursor, Cause: operation.ClosedByResize, Opened: now, Closed: now, Partitions: to,
@@ -92,5 +93,5 @@ func (z *Resizing) part(p, to int, now time.Time) Part {
 	f.Partitions, f.Resizing, f.Released = to, 0, true
 	f.Generation = z.sum.Generation
 	f.Windows, f.Cursor, f.Time = w.Number, w.Cursor, now
-	return Part{Fence: f, Expect: z.fences[p].expect, Windows: []operation.Window{w}}
+	return Part{Fence: f, Expect: z.fences[p].Expect, Windows: []operation.Window{w}}
 }

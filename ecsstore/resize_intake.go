@@ -196,7 +196,7 @@ func (z *Resizing) check(ctx context.Context) error {
 	}
 	fences := make([]operation.Fence, z.was.Partitions)
 	for p := range fences {
-		fences[p] = z.fences[p].fence
+		fences[p] = z.fences[p].Fence
 		if n := fences[p].Partitions; n != z.was.Partitions {
 			return fmt.Errorf("%w: partition %d is one of %d, and the streams say %d", ErrUnsafe, p, n, z.was.Partitions)
 		}

@@ -27,13 +27,13 @@ const (
 // theirs that are (rule R9): an operation published again afterwards comes to another
 // partition and must be known there.
 func (z *Resizing) remember(ctx context.Context, to int) error {
-	from := z.fences[0].fence.Partitions
+	from := z.fences[0].Fence.Partitions
 	if from == to {
 		return nil // undone before anything had moved
 	}
 	m := memories{from: from, to: to, of: make([][]operation.Taken, to), limit: min(LedgerSize, ledgerTotal/to)}
 	for p := range from {
-		c := Claim{Fence: z.fences[p].fence, Expect: z.fences[p].expect}
+		c := Claim{Held: z.fences[p]}
 		if err := z.s.replay(ctx, &c, &ledger{next: c.Fence.Ledger, targets: true}); err != nil {
 			return fmt.Errorf("reading the ledger of partition %d: %w", p, err)
 		}
@@ -50,7 +50,7 @@ func (z *Resizing) remember(ctx context.Context, to int) error {
 // handOn writes the pages of a partition under its claimed fence.
 func (z *Resizing) handOn(ctx context.Context, p, to int, taken []operation.Taken) error {
 	t := &z.fences[p]
-	part := Part{Fence: t.fence, Expect: t.expect}
+	part := Part{Fence: t.Fence, Expect: t.Expect}
 	for page := range slices.Chunk(taken, ledgerPage) {
 		part.Ledger = append(part.Ledger, operation.Ledger{Partition: p, Partitions: to, Taken: page})
 	}
@@ -59,9 +59,9 @@ func (z *Resizing) handOn(ctx context.Context, p, to int, taken []operation.Take
 	if err != nil {
 		return err
 	}
-	*t = tied{fence: b.Parts[0].Fence, expect: receipt.Fences[0]}
+	*t = Held{Fence: b.Parts[0].Fence, Expect: receipt.Fences[0]}
 	// What was decided before is not this partition's any more.
-	t.fence.Ledger, t.fence.Checkpoint = t.expect, 0
+	t.Fence.Ledger, t.Fence.Checkpoint = t.Expect, 0
 	z.sum.Recalled += len(taken)
 	return nil
 }

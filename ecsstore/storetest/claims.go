@@ -21,6 +21,7 @@ var claims = map[string]func(*scene){
 	"of nobody":                            fenceOfNobody,
 	"carries the fence on":                 claimCarriesTheFenceOn,
 	"after a release":                      claimAfterARelease,
+	"R23 releases all or none":             releasesAllOrNone,
 	"R16 counts crashes":                   claimCountsCrashes,
 	"R16 replays records":                  claimReplaysRecords,
 	"R9 replays the ledger":                claimReplaysTheLedger,
@@ -45,7 +46,7 @@ func claimFencesOlderOwners(s *scene) {
 	s.refused(b, ecsstore.ErrRefused)
 	s.commit(Batch(second.Part(1)), second)
 	before := s.all()
-	if err := s.Store.Release(s.Context(), stale.Fence, stale.Expect); !errors.Is(err, ecsstore.ErrRefused) {
+	if err := s.Store.Release(s.Context(), stale.Held); !errors.Is(err, ecsstore.ErrRefused) {
 		s.Errorf("an older owner releases: %v, want %v", err, ecsstore.ErrRefused)
 	}
 	s.same(before)
@@ -71,7 +72,7 @@ func claimsAtOnce(s *scene) {
 			if w, taken := winners[c.Fence.Epoch]; taken {
 				s.Errorf("%s and %s both got epoch %d", w.Fence.Owner, c.Fence.Owner, c.Fence.Epoch)
 			}
-			winners[c.Fence.Epoch] = Owner{Fence: c.Fence, Expect: c.Expect}
+			winners[c.Fence.Epoch] = Owner{c.Held}
 		}
 	}
 	epochs := slices.Sorted(maps.Keys(winners))
@@ -143,7 +144,7 @@ func claimCarriesTheFenceOn(s *scene) {
 func claimAfterARelease(s *scene) {
 	o := s.claim(0, "first")
 	s.commit(Batch(o.Part(1)), o)
-	if err := s.Store.Release(s.Context(), o.Fence, o.Expect); err != nil {
+	if err := s.Store.Release(s.Context(), o.Held); err != nil {
 		s.Fatal(err)
 	}
 	s.refused(Batch(o.Part(1)), ecsstore.ErrRefused) // the fence has moved on with the release
@@ -153,6 +154,25 @@ func claimAfterARelease(s *scene) {
 	}
 	if !s.claimed(0, "third").Unclean {
 		s.Error("an owner that did not let go left a clean partition")
+	}
+}
+
+// An owner lets go of its partitions at once, unless one is another's: then it lets go of none.
+func releasesAllOrNone(s *scene) {
+	a, lost, b := s.claim(0, "first"), s.claim(1, "first"), s.claim(2, "first")
+	s.claim(1, "second")
+	before := s.all()
+	if err := s.Store.Release(s.Context(), a.Held, lost.Held, b.Held); !errors.Is(err, ecsstore.ErrRefused) {
+		s.Errorf("releasing one that is another's: %v, want %v", err, ecsstore.ErrRefused)
+	}
+	s.same(before)
+	if err := s.Store.Release(s.Context(), a.Held, b.Held); err != nil {
+		s.Fatal(err)
+	}
+	for _, p := range []int{0, 2} {
+		if s.claimed(p, "third").Unclean {
+			s.Errorf("partition %d was not let go of", p)
+		}
 	}
 }
 

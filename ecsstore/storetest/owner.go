@@ -11,10 +11,7 @@ import (
 )
 
 // Owner is a worker that has claimed a partition, for tests that commit.
-type Owner struct {
-	Fence  operation.Fence
-	Expect uint64 // its stream sequence
-}
+type Owner struct{ ecsstore.Held }
 
 // Claim claims a partition for name.
 func Claim(t *testing.T, s Store, partition int, name string) *Owner {
@@ -23,7 +20,7 @@ func Claim(t *testing.T, s Store, partition int, name string) *Owner {
 	if err != nil {
 		t.Fatalf("claiming partition %d: %v", partition, err)
 	}
-	return &Owner{Fence: c.Fence, Expect: c.Expect}
+	return &Owner{c.Held}
 }
 
 // Stored tells the owner that part i of a batch, its own, is stored.
