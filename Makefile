@@ -38,7 +38,7 @@ test: ## run the tests
 
 # Tests of sheer volume, which show nothing more under the race detector or when they are
 # repeated.
-VOLUME := ^(TestX1_|TestR16_Storms|TestR12_TenThousandWait)
+VOLUME := ^(TestX1_|TestR16_Storms|TestR12_TenThousandWait|TestR5_AllThatIsCarried)
 
 # In a bubble of Go 1.26 all timers share one context of the race detector, and timers that two
 # threads run at once corrupt it: the detector itself crashes, now and then. Go 1.27 has a

@@ -15,7 +15,7 @@ func everyStep() []trap {
 	var out []trap
 	for _, at := range steps {
 		out = append(out, trap{at: at, nth: 1, do: crash, share: 0.5})
-		if at != beforeLoad { // what was loaded once is known
+		if at != beforeLoad && !at.late() { // what was loaded once is known, and all is let go of at once
 			out = append(out, trap{at: at, nth: 2, do: crash, share: 0.5})
 		}
 	}

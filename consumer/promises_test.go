@@ -303,25 +303,25 @@ func (w *world) atOnce() ([]operation.Fence, map[uuid.UUID]operation.Record) {
 // broker keeps events.
 func TestR22_EventsExpireAndVersionsStay(t *testing.T) {
 	natstest.Bubble(t, func(t *testing.T, s *natstest.Server) {
-		w := newWorld(t, s, 1, func(s *ecsstore.Settings) { s.Retention = time.Hour })
+		w := newWorld(t, s, 1, func(s *ecsstore.Settings) { s.Retention = 6 * time.Minute })
 		c := w.ready()
 		valve := w.made("valve-1")[0]
 		o := count(valve, operation.Normal)
 		w.submit(o)
-		after(50 * time.Minute)
+		after(5 * time.Minute)
 		w.wants(completed, o)
 		late := count(valve, operation.Normal)
 		w.submit(late)
-		after(20 * time.Minute)
+		after(2 * time.Minute)
 		if len(w.of(operation.CompletedEvent, o)) != 0 || len(w.of(operation.CompletedEvent, late)) != 1 {
-			t.Error("after 70 minutes the first operation's event is there, or the second's is not")
+			t.Error("after 7 minutes the first operation's event is there, or the second's is not")
 		}
 		if n := len(w.stored(w.space.Windows())); n == 0 || n > 5 {
-			t.Errorf("%d decision records, want those of the last hour", n)
+			t.Errorf("%d decision records, want those of the last 6 minutes", n)
 		}
-		after(2 * time.Hour)
+		after(12 * time.Minute)
 		if n := len(w.events()); n != 0 {
-			t.Errorf("%d events after three hours", n)
+			t.Errorf("%d events after 19 minutes", n)
 		}
 		if got := w.field(valve, "counter"); got != "2" {
 			t.Errorf("counter is %s, want 2", got)

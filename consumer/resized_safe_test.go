@@ -14,7 +14,7 @@ import (
 // taken all the time.
 func TestR23_ScaleDoesNotCloseForARetryThatIsFar(t *testing.T) {
 	bubble(t, func(w *world) {
-		w.ready(func(c *Config) { c.RetryBase, c.RetryMax = time.Hour, time.Hour })
+		w.ready(func(c *Config) { c.RetryBase, c.RetryMax = 5*time.Minute, 5*time.Minute })
 		valves := w.valves(2)
 		o := slow(valves[0], operation.Low, script{Fail: 1})
 		w.submit(o)
@@ -33,7 +33,7 @@ func TestR23_ScaleDoesNotCloseForARetryThatIsFar(t *testing.T) {
 		if l.refused > 0 || len(l.accepted) == 0 {
 			t.Errorf("%d operations were refused and %d accepted, want none refused", l.refused, len(l.accepted))
 		}
-		after(2 * time.Hour)
+		after(10 * time.Minute)
 		w.wants(completed, o)
 		w.resize(8)
 	})
