@@ -17,12 +17,12 @@ const (
 	measureCount = 10_000
 )
 
-// faultShare is how much of what the machine takes is left while faults happen, about:
-// a worker is gone every second, and a broker every third of a minute.
-const faultShare = 0.5
+// loadShare is how much of what the machine takes without faults is published while they
+// happen: less is left then, with a worker gone every second and a broker every third of a minute.
+const loadShare = 0.5
 
 // measure creates the targets, finds out how much the machine takes, and sets the rate
-// to half of what is left of that during faults.
+// to its share of that.
 func (s *scenario) measure(ctx context.Context) error {
 	births, err := s.load.mixer.births(ctx, slices.Concat(s.load.mixer.targets, registerIDs()))
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *scenario) measure(ctx context.Context) error {
 		return fmt.Errorf("finishing what was measured: %w", err)
 	}
 	if s.report.Rate = s.Rate; s.Rate == 0 {
-		s.report.Rate = s.report.Capacity * faultShare / 2
+		s.report.Rate = s.report.Capacity * loadShare
 	}
 	return nil
 }
