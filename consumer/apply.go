@@ -41,6 +41,7 @@ func (e *engine) apply(ctx context.Context, out committed) {
 // applyDraft replaces what the draft has changed of its partition.
 func (e *engine) applyDraft(d *draft, out committed, part int) {
 	p := d.p
+	p.refused = 0
 	p.fence, p.expect = out.round.batch.Parts[part].Fence, out.receipt.Fences[part]
 	if d.base == nil {
 		p.results = p.results[len(d.results):]
@@ -167,8 +168,8 @@ func attempt(ctx context.Context, system ecsstore.SlowSystem, task ecsstore.Task
 	return patch, took, err
 }
 
-// patience is how many commits in a row may be refused before a worker asks whether it
-// still owns what it commits to, and makes its rounds smaller.
+// patience is how many commits of a partition may be refused in a row before a worker asks
+// whether it still owns it, and makes its rounds smaller.
 const patience = 2
 
 // refused has the round planned again. Another commit was first, or is under way: of the
@@ -188,11 +189,17 @@ func (e *engine) refused(ctx context.Context, out committed) {
 	e.log.DebugContext(ctx, "commit refused", slog.Any("error", out.err), slog.Int("partitions", len(parts)))
 	e.fails++
 	e.resume = time.Now().Add(refusedPause(e.fails))
-	if e.fails <= patience {
-		return
-	}
 	for _, id := range parts {
-		e.doubts[id] = true
+		p := e.parts[id]
+		if p == nil {
+			continue
+		}
+		if p.refused++; p.refused > patience {
+			e.doubts[id] = true
+		}
+	}
+	if len(e.doubts) == 0 {
+		return
 	}
 	if len(parts) > 1 {
 		e.solo = len(parts)

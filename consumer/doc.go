@@ -10,7 +10,7 @@
 // windows, one after another, against one transaction over the entities' heads. A
 // round becomes one atomic batch. While the batch is under way the engine only
 // stages. A round that is refused left nothing behind; it is planned again from
-// fresh heads, one partition at a time.
+// fresh heads, and after the third time in a row one partition at a time.
 //
 // What an entity is held by, and what waits for it, is its lane: the holder, the
 // next, and what is carried. Lanes live in memory over durable records, and a

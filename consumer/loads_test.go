@@ -72,3 +72,51 @@ func TestR18_ABacklogIsLoadedForAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// finding counts how many parents a worker looks up at a time.
+type finding struct {
+	streams
+	now, most *atomic.Int64
+}
+
+func (s finding) Find(ctx context.Context, ref operation.Ref, custom func(operation.Type) bool) (ecsstore.Found, error) {
+	s.now.Add(1)
+	return s.streams.Find(ctx, ref, custom)
+}
+
+// Load begins what is looked up for one round.
+func (s finding) Load(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]ecsstore.Head, error) {
+	s.most.Store(max(s.most.Load(), s.now.Swap(0)))
+	return s.streams.Load(ctx, ids)
+}
+
+// TestR24_ABacklogIsNotAllLoadedFor has a worker find a backlog of operations whose parents
+// are nowhere to be found. It does not look all of them up at once.
+func TestR24_ABacklogIsNotAllLoadedFor(t *testing.T) {
+	bubble(t, func(w *world) {
+		g := &gate{arrived: make(chan struct{}), open: make(chan struct{})}
+		f := finding{now: new(atomic.Int64), most: new(atomic.Int64)}
+		only := w.startOn(w.s.Connect(w.t), func(s streams) streams {
+			f.streams = s
+			return gated{f, g}
+		})
+		w.settled(only)
+		valve := w.made("valve-1")[0]
+		g.about = valve
+		w.submit(count(valve, operation.Normal))
+		after(50 * time.Millisecond)
+		<-g.arrived
+		var children []operation.Operation
+		for range maxSupposed + 2*MaxWindow {
+			children = append(children, under(count(valve, operation.Normal), count(valve, operation.Normal)))
+		}
+		w.submit(children...)
+		after(time.Second)
+		close(g.open)
+		after(time.Minute)
+		w.wants("parent_not_live", children...)
+		if n := f.most.Load(); n < MaxWindow || n > maxSupposed+MaxWindow {
+			w.t.Errorf("%d parents were looked up at once, want some %d of %d", n, maxSupposed, len(children))
+		}
+	})
+}

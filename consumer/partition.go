@@ -33,6 +33,7 @@ type partition struct {
 	results []result // of attempts outside the commit, not yet committed
 	careful int      // operations still to be started with care: an earlier owner died here
 	advance uint64   // a cursor the idle partition may move to
+	refused int      // commits refused in a row
 }
 
 func newPartition(c *claimed, cfg *Config) *partition {

@@ -29,6 +29,8 @@ type round struct {
 	traced bool       // somebody wants traces
 	span   trace.Span // of the round; one that does nothing if none is told
 
+	supposed int // operations in windows that lack something and in those after
+
 	summing *draft // the one that has checkpoints: one partition at a time, they may be large
 
 	verbose bool // somebody reads of every window and event
@@ -77,7 +79,8 @@ func (r *round) fits(d *draft, limit int) bool {
 // down until there is room for it; later ones wait for the next round instead.
 //
 // A window that lacks something is no reason to stop: what the later ones lack, as far
-// as can be told, is then loaded with it. The round is planned again in any case.
+// as can be told, is then loaded with it, for about as many as a commit holds. The round is
+// planned again in any case.
 func (r *round) add(p *partition) (more bool, lack error) {
 	var base *draft
 	for limit := r.limit; limit > 0; {
@@ -90,6 +93,8 @@ func (r *round) add(p *partition) (more bool, lack error) {
 		}
 		switch {
 		case d == nil:
+			return true, lack
+		case lack != nil && r.suppose(d) && r.fits(d, limit):
 			return true, lack
 		case r.fits(d, limit) && r.limit < MaxWindow:
 			return true, lack // commits have failed: this one is to be small
@@ -104,6 +109,17 @@ func (r *round) add(p *partition) (more bool, lack error) {
 		}
 	}
 	return false, cmp.Or(lack, fmt.Errorf("partition %d: an operation does not fit into a commit", p.id))
+}
+
+// maxSupposed is how many operations a round plans from a window on that lacks something: as
+// many as a commit holds where most of them lose.
+const maxSupposed = ecsstore.MaxBatch / 2
+
+// suppose counts the operations of a window that need not come out as planned, and reports
+// whether there are enough of them.
+func (r *round) suppose(d *draft) bool {
+	r.supposed += d.took
+	return r.supposed >= maxSupposed
 }
 
 // plan plans one window of a partition, after those of base. It returns nil if there

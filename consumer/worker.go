@@ -222,7 +222,7 @@ func (e *engine) letGo(ctx context.Context, held []ecsstore.Held) {
 	err := e.store.Release(ctx, held...)
 	switch {
 	case err == nil:
-	case len(held) > 1 && (errors.Is(err, ecsstore.ErrRefused) || errors.Is(err, ecsstore.ErrTooLarge)):
+	case len(held) > 1 && !errors.Is(err, ecsstore.ErrUnknown): // of one of them it may be the fault
 		var wait sync.WaitGroup
 		for _, h := range held {
 			wait.Go(func() { e.letGo(ctx, []ecsstore.Held{h}) })

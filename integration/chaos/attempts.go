@@ -32,15 +32,15 @@ type attempt struct {
 }
 
 // batchCommit is the header of a batch's last message. A fence that carries it is
-// alone in its batch: a claim or a release.
+// alone in its batch: a claim.
 const batchCommit = "Nats-Batch-Commit"
 
 // watch notes every attempt from now on. Its subscription ends with the connection.
 func (a *attempts) watch(nc *nats.Conn) error {
 	_, err := nc.Subscribe(subjects.Space{}.Write(subjects.Space{}.Fences()), func(msg *nats.Msg) {
 		var f operation.Fence
-		if msg.Header.Get(batchCommit) != "" || json.Unmarshal(msg.Data, &f) != nil {
-			return
+		if msg.Header.Get(batchCommit) != "" || json.Unmarshal(msg.Data, &f) != nil || f.Released {
+			return // it commits nothing
 		}
 		batch, err := uuid.Parse(f.BatchID)
 		if err != nil {
