@@ -62,3 +62,32 @@ func TestR25_InitMakesNoStreamUpThatWasLost(t *testing.T) {
 		})
 	}
 }
+
+// TestR25_InitKeepsTheListOfWorkersAsSafeAsTheStore runs init again as somebody does who does not
+// remember how many copies there are, and after the list was lost.
+func TestR25_InitKeepsTheListOfWorkersAsSafeAsTheStore(t *testing.T) {
+	js := natstest.StartCluster(t, 3).JetStream(t)
+	space, with := subjects.Space{}, ecsstore.DefaultSettings()
+	copies := func() int {
+		t.Helper()
+		bucket, err := js.Stream(t.Context(), "KV_"+space.MembersBucket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bucket.CachedInfo().Config.Replicas
+	}
+	for _, with.Replicas = range []int{3, 1} {
+		if err := ecsstore.Init(t.Context(), js, space, with); err != nil {
+			t.Fatal(err)
+		}
+		if n := copies(); n != 3 {
+			t.Errorf("init with %d replicas: the list of workers has %d copies, the store 3", with.Replicas, n)
+		}
+	}
+	if err := js.DeleteKeyValue(t.Context(), space.MembersBucket()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ecsstore.Init(t.Context(), js, space, with); err != nil || copies() != 3 {
+		t.Errorf("init after the list was lost: %v, it has %d copies", err, copies())
+	}
+}

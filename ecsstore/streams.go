@@ -139,10 +139,20 @@ func Init(ctx context.Context, js jetstream.JetStream, space subjects.Space, s S
 			return err
 		}
 	}
-	// It is kept where the streams are: a single broker forgets memory when it restarts.
-	_, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+	return ensureMembers(ctx, js, space)
+}
+
+// ensureMembers makes the bucket of live workers as safe as the store is, whatever it was
+// before. It is on the store's kind of storage: a single broker forgets memory when it restarts.
+func ensureMembers(ctx context.Context, js jetstream.JetStream, space subjects.Space) error {
+	store, err := js.Stream(ctx, space.StoreStream())
+	if err != nil {
+		return fmt.Errorf("looking up stream %s: %w", space.StoreStream(), err)
+	}
+	is := store.CachedInfo().Config
+	_, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: space.MembersBucket(), Description: "live workers", TTL: MemberTTL,
-		Storage: s.Storage, Replicas: s.Replicas,
+		Storage: is.Storage, Replicas: is.Replicas,
 	})
 	if err != nil {
 		return fmt.Errorf("creating bucket %s: %w", space.MembersBucket(), err)
