@@ -30,7 +30,7 @@ func newInit(a *app) *cobra.Command {
 }
 
 func streamFlags(flags *pflag.FlagSet, s *ecsstore.Settings, of string) {
-	flags.IntVar(&s.Partitions, "partitions", s.Partitions, of+"fixed shares of the entities")
+	flags.IntVar(&s.Partitions, "partitions", s.Partitions, of+"shares of the entities")
 	flags.Int64Var(&s.QueueSize, "queue-size", s.QueueSize, of+"operations that wait before publishers are refused")
 	flags.DurationVar(&s.Retention, "retention", s.Retention, of+"how long events and decisions are kept")
 	flags.DurationVar(&s.DuplicateWindow, "duplicate-window", s.DuplicateWindow, of+"how long the broker recognises a repeated message")

@@ -40,7 +40,7 @@ Exit codes:
     1  error
     2  usage: a flag or an argument is wrong
     3  the operation was rejected or cancelled
-    4  the operation failed at its last attempt
+    4  the operation failed at its last attempt, or killed its workers
     5  time-out: the outcome is not known yet
     6  not found`
 

@@ -212,7 +212,7 @@ func openStore(ctx context.Context, nc *nats.Conn, cfg runConfig, partitionsGive
 	case err != nil:
 		return err
 	case partitionsGiven && opened.Partitions != cfg.settings.Partitions:
-		return fmt.Errorf("the store %s has %d partitions, which is fixed when it is made; leave --partitions out, or start another with --store",
+		return fmt.Errorf("the store %s has %d partitions; leave --partitions out, change it with hierarchy scale-partitions, or start another with --store",
 			cfg.broker.store, opened.Partitions)
 	}
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {

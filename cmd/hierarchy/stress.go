@@ -97,7 +97,7 @@ func (cfg *stressConfig) flags(flags *pflag.FlagSet) {
 	flags.Var(&cfg.priorities, "priorities", "how often each priority is used")
 	flags.Var(&cfg.types, "types", "how often each operation type is used")
 	flags.Uint64Var(&cfg.seed, "seed", cfg.seed, "the same seed makes the same operations")
-	flags.IntVar(&cfg.partitions, "partitions", cfg.partitions, "of the broker it starts: fixed shares of the entities")
+	flags.IntVar(&cfg.partitions, "partitions", cfg.partitions, "of the broker it starts: shares of the entities")
 	flags.StringVar(&cfg.sync, "sync", cfg.sync, "of the broker it starts: when it writes to disk, always or interval")
 	flags.DurationVar(&cfg.window, "window", cfg.window, "of the workers it starts: how long a window gathers contenders")
 	flags.StringVar(&cfg.storeDir, "store-dir", "", "of the broker it starts: folder in which its store is made (default the system's for temporary files)")
