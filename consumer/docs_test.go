@@ -28,13 +28,14 @@ func TestDefaultsAsDocumented(t *testing.T) {
 		"max_retries": strconv.Itoa(operation.DefaultRetries), "max_crashes": strconv.Itoa(MaxCrashes),
 		"max_parent_depth": strconv.Itoa(operation.MaxParentDepth),
 		"max_carries":      strconv.Itoa(cfg.Limits.MaxCarries), "max_carried": strconv.Itoa(cfg.Limits.MaxCarried),
-		"max_concurrent": strconv.Itoa(cfg.MaxConcurrent),
-		"partitions":     strconv.Itoa(settings.Partitions), "queue_size": strconv.FormatInt(settings.QueueSize, 10),
+		"max_concurrent":       strconv.Itoa(cfg.MaxConcurrent),
+		"independent_children": strconv.FormatBool(cfg.IndependentChildren), "replicas": strconv.Itoa(settings.Replicas),
+		"partitions": strconv.Itoa(settings.Partitions), "queue_size": strconv.FormatInt(settings.QueueSize, 10),
 	}
 	for name, d := range map[string]time.Duration{
 		"window": cfg.Window, "grace_period": cfg.GracePeriod, "retry_base": cfg.RetryBase, "retry_max": cfg.RetryMax,
 		"max_clock_skew": cfg.MaxClockSkew, "max_operation_age": cfg.MaxOperationAge, "slow_timeout": cfg.SlowTimeout,
-		"retention": settings.Retention,
+		"retention": settings.Retention, "duplicate_window": settings.DuplicateWindow,
 	} {
 		want[name] = brief(d)
 	}

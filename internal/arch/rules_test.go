@@ -18,7 +18,7 @@ var floors = [][]string{
 	{"operation", "internal/natstest", "internal/traceheader"},
 	{"subjects"},
 	{"resolver", "ecsstore", "audit"},
-	{"consumer", "client", "observer", "ecsstore/storetest"},
+	{"consumer", "client", "ecsstore/storetest"},
 	{"cmd/hierarchy", "examples/systems"},
 	{"integration", "integration/chaos", "internal/arch"},
 }
