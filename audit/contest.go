@@ -178,6 +178,7 @@ func (r *resolution) contenders() {
 func (r *resolution) contender(c *contender) *life {
 	f := r.p.lives[c.op]
 	n := r.fresh[c.op]
+	again := n == nil || n.met
 	switch {
 	case f == nil && r.lane.unsure && n == nil:
 		f = r.p.stranger(c.op)
@@ -205,7 +206,21 @@ func (r *resolution) contender(c *contender) *life {
 		r.complain(Agreement, c.op, "it contends for %s as %s submitted at %d, and it is for %s, %s, submitted at %d",
 			r.d.entity, c.own, c.sequence, f.entity, f.own, f.sequence)
 	}
+	if again {
+		r.again(f)
+	}
 	return f
+}
+
+// again wants what contends again not to have expired, and its parent to live (rules R10 and
+// R15).
+func (r *resolution) again(f *life) {
+	if at := r.s.window.closed; f.submitted && r.a.rules.expired(f.created, f.expires, at) {
+		r.complain(Refusals, f.id, "it contends again at %s; it was created at %s and expires at %s (R15)", clock(at), clock(f.created), clock(f.expires))
+	}
+	if status, gone := r.bereft(r.index, f); gone {
+		r.complain(Inheritance, f.id, "it contends again, and its parent %s had ended as %s (R10)", f.parent.ID, status)
+	}
 }
 
 func orNothing(text string) string {

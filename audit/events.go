@@ -37,8 +37,20 @@ func (k *walk) started(s *stored, f *life) {
 	case e.at.Before(f.due):
 		k.complain(RetryLaw, s, f.id, "started: at %s, and its delay lasts until %s (R12)", clock(e.at), clock(f.due))
 	}
+	k.fit(s, f)
 	k.a.report.Counts.Attempts++
 	f.status, f.attempt, f.attemptAt, f.due = operation.Executing, e.attempt, e.at, time.Time{}
+}
+
+// fit wants an operation that is attempted not to have expired, and its parent to live
+// (rules R10 and R15).
+func (k *walk) fit(s *stored, f *life) {
+	if e := s.event; f.submitted && k.a.rules.expired(f.created, f.expires, e.at) {
+		k.complain(Refusals, s, f.id, "started: at %s; it was created at %s and expires at %s (R15)", clock(e.at), clock(f.created), clock(f.expires))
+	}
+	if status, gone := k.bereft(k.index, f); gone {
+		k.complain(Inheritance, s, f.id, "started: attempt %d, and its parent %s had ended as %s (R10)", s.event.attempt, f.parent.ID, status)
+	}
 }
 
 // completed ends a life in success, and changes entities.
@@ -131,7 +143,7 @@ func (k *walk) cancelled(s *stored, f *life) {
 	switch {
 	case c != nil:
 		k.advance(c.window)
-		c.answered = true
+		k.answer(s, c)
 	case !k.gone():
 		k.complain(Cancelling, s, f.id, "cancelled: no window of the commit has taken a cancellation of it (R17)")
 	default: // whatever the window was, it can have been in no decision after that
@@ -184,7 +196,10 @@ func (k *walk) cancelRefused(s *stored) {
 		k.complain(Cancelling, s, e.op, "cancel_refused: no window of the commit has taken the cancellation at %d (R17)", e.sequence)
 		return
 	}
-	c.answered = true
+	k.answer(s, c)
+	if c.sub != nil && c.sub.cancel != e.op {
+		k.complain(Cancelling, s, e.op, "cancel_refused: the cancellation at %d asks for the end of %s (R17)", e.sequence, c.sub.cancel)
+	}
 	status, known := k.status(e.op)
 	f := k.p.lives[e.op]
 	if n := k.fresh[e.op]; n != nil && n.taken.sequence > e.sequence {
@@ -196,6 +211,19 @@ func (k *walk) cancelRefused(s *stored) {
 	case f != nil && f.status == operation.Pending && f.entity == e.entity && k.contended(f):
 		k.complain(Cancelling, s, e.op, "cancel_refused: it is pending and could have been given up (R17)")
 	}
+}
+
+// answer wants an event to be the one answer to a cancellation, and to bear its id: whoever
+// waits for it knows it by that.
+func (k *walk) answer(s *stored, c *cancelling) {
+	e := s.event
+	if c.answered {
+		k.complain(Cancelling, s, e.op, "%s: the cancellation is answered twice (R17)", e.kind)
+	}
+	if c.sub != nil && c.sub.asks != e.cancel {
+		k.complain(Cancelling, s, e.op, "%s: it answers cancellation %s, and the one at %d is %s (R17)", e.kind, e.cancel, c.sub.sequence, c.sub.asks)
+	}
+	c.answered = true
 }
 
 // contended reports whether an operation may be given up: it was taken by an earlier

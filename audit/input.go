@@ -29,6 +29,7 @@ type submission struct {
 	other   uint64    // the digest it has if its type is known to the workers
 	raw     uint64    // digest of the message
 	cancel  uuid.UUID // of the operation that is to be cancelled
+	asks    uuid.UUID // id of the cancellation itself
 	op      bool      // it is an operation
 	custom  bool      // it is one if its type is known to the workers
 	own     operation.Priority
@@ -56,7 +57,7 @@ func decodeSubmission(space subjects.Space, sequence uint64, received time.Time,
 	s.entity = entityOf(sub.Target)
 	if sub.Class == subjects.CancelToken {
 		if c, err := operation.DecodeCancel(data); err == nil {
-			s.cancel, s.digest = c.OpID, 0
+			s.cancel, s.asks, s.digest = c.OpID, c.ID, 0
 		}
 		return s
 	}

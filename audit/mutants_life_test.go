@@ -89,6 +89,37 @@ var lifeMutants = []mutant{
 	{name: "a cancellation is answered that nobody asked for", wants: []Invariant{Cancelling}, forge: func(f *forge) {
 		f.set(f.line("events.cancel_refused"), "data.sequence", 1)
 	}},
+	{name: "a cancellation is answered twice", wants: []Invariant{Cancelling}, more: true, says: "answered twice", forge: func(f *forge) {
+		l := f.line("events.cancel_refused")
+		f.insert(l, l)
+	}},
+	{name: "a refusal answers another cancellation", wants: []Invariant{Cancelling}, says: "answers cancellation", forge: func(f *forge) {
+		l := f.line("events.cancel_refused")
+		f.replace(l, f.get(l, "data.cancel_id"), newID())
+	}},
+	{name: "a refusal is about another operation", wants: []Invariant{Cancelling}, more: true, says: "asks for the end of", forge: func(f *forge) {
+		l := f.line("events.cancel_refused")
+		f.set(l, "data.op_id", newID())
+	}},
+	{name: "an end answers another cancellation", wants: []Invariant{Cancelling}, says: "answers cancellation", forge: func(f *forge) {
+		l := f.line("events.cancelled")
+		f.replace(l, f.get(l, "data.cancel_id"), newID())
+	}},
+	{name: "an operation is tried again that has expired", wants: []Invariant{Refusals}, says: "started: at", forge: func(f *forge) {
+		l := f.line("events.retry", `"max_retries":1`, `"system_failed"`)
+		first := f.line("events.started", f.op(l))
+		f.resubmit(l, `"max_retries":1`, `"max_retries":1,"expires_at":"`+f.get(first, "time")+`"`)
+	}},
+	{name: "an operation contends again that has expired", wants: []Invariant{Refusals}, more: true, says: "contends again at", forge: func(f *forge) {
+		id := f.get(f.line("op", `"contest":2`, `"value":36`), "op_id")
+		lost := f.line("events.conflict", id)
+		f.resubmit(&line{Data: `{"data":{"op_id":"` + id + `"}}`}, `"on_loss":"carry"`, `"on_loss":"carry","expires_at":"`+f.get(lost, "time")+`"`)
+	}},
+	{name: "a child is tried again whose parent was rejected", wants: []Invariant{Inheritance}, more: true, says: "started: attempt 2", forge: func(f *forge) {
+		l := f.line("events.started", `"attempt":2`)
+		parent := f.line("events.rejected", `"partition":`+f.get(l, "data.partition")+`,`)
+		f.resubmit(l, `"op_type"`, `"parent_op_id":"`+f.get(parent, "data.op_id")+`","parent_target_entity_id":"`+f.get(parent, "data.target_entity_id")+`","op_type"`)
+	}},
 	{name: "a cancellation is told another status", wants: []Invariant{Cancelling}, forge: func(f *forge) {
 		f.set(f.line("events.cancel_refused", `"status":"executing"`), "data.status", "succeeded")
 	}},

@@ -116,6 +116,16 @@ func (r *resolution) lineage(c *contender, f *life) {
 	}
 }
 
+// bereft reports whether a worker must have known that an operation's parent had ended without
+// success, and as what.
+func (k *walk) bereft(index int, f *life) (operation.Status, bool) {
+	if !f.submitted || f.parent.ID == uuid.Nil || k.a.rules.IndependentChildren {
+		return "", false
+	}
+	parent, known := k.kin(index, f.parent)
+	return parent.status, known && lifeless(parent.status) && k.before(parent.ended, parent.partition)
+}
+
 // orphaned wants an operation that was rejected because of its parent to have none
 // that lives (rule R10).
 func (k *walk) orphaned(s *stored, f *life) {
