@@ -20,7 +20,8 @@ type Pending struct {
 	msg *nats.Msg
 	ack jetstream.PubAckFuture
 
-	known *stored // once the acknowledgement has come, which it does once
+	acked *jetstream.PubAck // once the acknowledgement has come, which it does once
+	known *stored
 }
 
 // stored is what became of a message: the broker's receipt or why there is none.
@@ -39,6 +40,9 @@ func (c *Client) Start(ctx context.Context, op *operation.Operation) (*Pending, 
 	msg, err := c.Message(ctx, op)
 	if err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("submitting operation %s: %w", op.ID, context.Cause(ctx))
 	}
 	w, err := c.wait(op.Target, op.ID, msg.Subject)
 	if err != nil {
@@ -81,10 +85,9 @@ func (p *Pending) Stored(ctx context.Context) (Receipt, error) {
 // stored. It also is while nothing takes operations, since then nothing was.
 func (p *Pending) acknowledged(ctx context.Context) (Receipt, error) {
 	intake := intake{c: p.c}
-	for {
+	for p.acked == nil {
 		select {
-		case ack := <-p.ack.Ok():
-			return p.c.receipt(ctx, p.op, ack)
+		case p.acked = <-p.ack.Ok():
 		case err := <-p.ack.Err():
 			if !errors.Is(err, nats.ErrDisconnected) {
 				if err := intake.reopened(ctx, err); err != nil {
@@ -100,6 +103,7 @@ func (p *Pending) acknowledged(ctx context.Context) (Receipt, error) {
 			return Receipt{}, ctx.Err()
 		}
 	}
+	return p.c.receipt(ctx, p.op, p.acked)
 }
 
 // again waits for the connection and publishes once more.

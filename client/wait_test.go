@@ -114,7 +114,7 @@ func TestALostAcknowledgementIsAskedForAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pending.ack, pending.known = lost{}, nil
+	pending.ack, pending.acked, pending.known = lost{}, nil, nil
 	again, err := pending.Stored(t.Context())
 	if err != nil || again.Sequence != first.Sequence || !again.Duplicate {
 		t.Errorf("again %+v, %v; want a duplicate of %+v", again, err, first)
@@ -138,7 +138,7 @@ func TestALostAcknowledgementWaitsForTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	natstest.Await(t, "the connection to break", func(context.Context) bool { return !c.nc.IsConnected() })
-	pending.ack, pending.known = lost{}, nil
+	pending.ack, pending.acked, pending.known = lost{}, nil, nil
 	stored := make(chan error, 1)
 	go func() {
 		_, err := pending.Stored(t.Context())
