@@ -244,10 +244,10 @@ func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 
 // Opened is what the streams that exist were made with.
 type Opened struct {
-	Partitions int
-	Retention  time.Duration
-	Resizing   int       // the number that partitions are being changed to: no operations are taken; 0 if they are not
-	Since      time.Time // no operations are taken
+	Settings
+
+	Resizing int       // the number that partitions are being changed to: no operations are taken; 0 if they are not
+	Since    time.Time // no operations are taken
 }
 
 // Open checks both streams and returns what they were made with.
@@ -285,7 +285,9 @@ func openStream(ctx context.Context, js jetstream.JetStream, name string, want f
 	if err != nil {
 		return Opened{}, fmt.Errorf("stream %s: %w: %w", name, ErrUnsafeStream, err)
 	}
-	opened := Opened{Partitions: s.Partitions, Retention: s.Retention, Resizing: s.resizing}
+	opened := Opened{Settings: s, Resizing: s.resizing}
+	opened.Replicas, opened.Storage = have.Replicas, have.Storage
+	opened.QueueSize, opened.DuplicateWindow = have.MaxMsgs, have.Duplicates
 	opened.Since, _ = time.Parse(time.RFC3339Nano, have.Metadata[metaSince])
 	return opened, checkStream(have, want(s))
 }

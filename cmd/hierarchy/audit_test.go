@@ -68,7 +68,8 @@ func TestR23_AuditComparesTheReplicas(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &r); err != nil {
 			t.Fatal(err)
 		}
-		if code != exitDone || len(r.Nodes) != 6 || len(r.Incomplete) > 0 {
+		// A node may be behind at any moment while it works, and is not compared then.
+		if code != exitDone || !working && (len(r.Nodes) != 6 || len(r.Incomplete) > 0) {
 			t.Fatalf("working: %t, exit code %d, report:\n%s", working, code, out)
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/hierarchy-events/hierarchy/client"
 	"github.com/hierarchy-events/hierarchy/ecsstore"
@@ -43,6 +45,16 @@ func (e *exit) Unwrap() error { return e.err }
 // usage marks an error as one of the command line.
 func usage(cmd *cobra.Command, err error) error {
 	return &exit{code: exitUsage, err: fmt.Errorf("%w (see: %s --help)", err, cmd.CommandPath())}
+}
+
+// useless refuses flags of the command itself that would be passed over, all but those named.
+func useless(cmd *cobra.Command, where string, useful ...string) (err error) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if err == nil && f.Changed && !slices.Contains(useful, f.Name) {
+			err = usage(cmd, fmt.Errorf("--%s is of no use %s", f.Name, where))
+		}
+	})
+	return err
 }
 
 // report writes an error as one line and returns the exit code.

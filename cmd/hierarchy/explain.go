@@ -61,11 +61,17 @@ func (a *app) explain(ctx context.Context, what, target string) error {
 	about := func(d *operation.Decision) bool {
 		return slices.ContainsFunc(d.Contenders, func(c operation.Contender) bool { return c.OpID == op })
 	}
+	shown := false
 	for _, id := range ids {
-		err := a.explainWindow(ctx, l, id, about)
-		if err != nil && !errors.Is(err, ecsstore.ErrNotFound) {
+		switch err := a.explainWindow(ctx, l, id, about); {
+		case err == nil:
+			shown = true
+		case !errors.Is(err, ecsstore.ErrNotFound):
 			return err
 		}
+	}
+	if !shown {
+		return &exit{code: exitNotFound, err: fmt.Errorf("operation %s contended in no window that is recorded; see how it ended with: hierarchy status", what)}
 	}
 	return nil
 }
@@ -108,7 +114,7 @@ func (a *app) explainWindow(ctx context.Context, l *link, id string, wanted func
 	if wanted != nil {
 		record.Decisions = slices.DeleteFunc(record.Decisions, func(d operation.Decision) bool { return !wanted(&d) })
 		if len(record.Decisions) == 0 {
-			return nil
+			return fmt.Errorf("window %s has no such decision: %w", id, ecsstore.ErrNotFound)
 		}
 	}
 	if a.global.json {

@@ -30,7 +30,7 @@ const healthTimeout = 2 * time.Second
 func newHealthcheck(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "healthcheck [URL]", Short: "Ask a worker or a broker how it is",
-		Long: healthcheckLong, Example: healthcheckExample, Args: cobra.MaximumNArgs(1),
+		Long: healthcheckLong, Example: healthcheckExample, Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			timeout := healthTimeout
 			if cmd.Flags().Changed("timeout") {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -52,11 +55,36 @@ func (a *app) makeStreams(cmd *cobra.Command, settings ecsstore.Settings) error 
 	if err := ecsstore.Init(ctx, l.js, l.space, settings); err != nil {
 		return err
 	}
+	if err := asGiven(ctx, l, cmd.Flags(), settings); err != nil {
+		return err
+	}
 	if a.global.json {
 		return a.writeJSON(map[string]any{
 			"streams": []string{l.space.OpsStream(), l.space.StoreStream()}, "partitions": settings.Partitions,
 		})
 	}
 	a.printf("streams %s and %s are ready: %d partitions", l.space.OpsStream(), l.space.StoreStream(), settings.Partitions)
+	return nil
+}
+
+// asGiven refuses streams that were there before with other settings than the flags ask for.
+func asGiven(ctx context.Context, l *link, flags *pflag.FlagSet, want ecsstore.Settings) error {
+	have, err := ecsstore.Open(ctx, l.js, l.space)
+	if err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		flag       string
+		have, want any
+	}{
+		{"replicas", have.Replicas, want.Replicas},
+		{"queue-size", have.QueueSize, want.QueueSize},
+		{"retention", have.Retention, want.Retention},
+		{"duplicate-window", have.DuplicateWindow, want.DuplicateWindow},
+	} {
+		if flags.Changed(c.flag) && c.have != c.want {
+			return fmt.Errorf("the streams were made with --%s %v, not %v; leave it out, or change them with: nats stream edit", c.flag, c.have, c.want)
+		}
+	}
 	return nil
 }

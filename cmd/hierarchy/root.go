@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -55,6 +56,7 @@ func newRoot(a *app) *cobra.Command {
 		SilenceUsage:               true,
 		Args:                       knownCommand,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return a.global.choose(cmd) },
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
@@ -85,6 +87,18 @@ func (a *app) addGlobals(root *cobra.Command) {
 	flags.BoolVarP(&a.global.verbose, "verbose", "v", false, "say more")
 }
 
+// choose makes one broker of what names any: a flag counts for more than the environment.
+func (g *globals) choose(cmd *cobra.Command) error {
+	server, named := cmd.Flags().Changed("server"), cmd.Flags().Changed("context")
+	switch {
+	case server && named:
+		return usage(cmd, errors.New("--server and --context exclude each other"))
+	case server:
+		g.context = ""
+	}
+	return nil
+}
+
 const defaultTimeout = 30 * time.Second
 
 // knownCommand refuses arguments of the root, which are misspelt subcommands.
@@ -97,6 +111,16 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 		text += ": did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usage(cmd, fmt.Errorf("%s", text))
+}
+
+// atMost is cobra.MaximumNArgs with an error of the command line.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage(cmd, fmt.Errorf("too many arguments: %q", args[n:]))
+		}
+		return nil
+	}
 }
 
 // exactly is cobra.ExactArgs with names for what is missing.

@@ -69,6 +69,9 @@ func newRun(a *app) *cobra.Command {
 			if s := cfg.broker.sync; s != syncAlways && s != syncInterval {
 				return usage(cmd, fmt.Errorf("--sync is %q: want %s or %s", s, syncAlways, syncInterval))
 			}
+			if err := a.embedded(cmd); err != nil {
+				return err
+			}
 			return inGoodOrder(cmd.Context(), a.run(cmd.Context(), cfg, cmd.Flags()))
 		},
 	}
@@ -80,6 +83,19 @@ func newRun(a *app) *cobra.Command {
 	workerFlags(flags, &cfg.worker)
 	systemFlags(flags, &cfg.systems)
 	return cmd
+}
+
+// embedded refuses flags of the embedded broker where there is another one.
+func (a *app) embedded(cmd *cobra.Command) error {
+	if !a.global.named() {
+		return nil
+	}
+	for _, name := range []string{"listen", "store", "sync", "partitions", "queue-size", "retention", "duplicate-window"} {
+		if cmd.Flags().Changed(name) {
+			return usage(cmd, fmt.Errorf("--%s is for a broker of its own: leave --server, --context, NATS_URL and NATS_CONTEXT out", name))
+		}
+	}
+	return nil
 }
 
 // httpFlag's default comes from the environment, so that a machine or an image can

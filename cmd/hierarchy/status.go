@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func (l *link) system(ctx context.Context) (*systemView, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := &systemView{}
+	view := &systemView{Partitions: []partitionStatus{}, Workers: []workerStatus{}}
 	if err := ecsstore.Intake(ctx, l.js, l.space); errors.Is(err, ecsstore.ErrResizing) {
 		view.Closed = err.Error()
 	}
@@ -119,7 +120,9 @@ func (l *link) system(ctx context.Context) (*systemView, error) {
 	for name, n := range owned {
 		view.Workers = append(view.Workers, workerStatus{Name: name, Partitions: n, Answers: l.answers(ctx, name)})
 	}
-	slices.SortFunc(view.Workers, func(a, b workerStatus) int { return b.Partitions - a.Partitions })
+	slices.SortFunc(view.Workers, func(a, b workerStatus) int {
+		return cmp.Or(b.Partitions-a.Partitions, cmp.Compare(a.Name, b.Name))
+	})
 	view.Live, err = l.live(ctx, view.Partitions)
 	return view, err
 }

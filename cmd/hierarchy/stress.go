@@ -83,6 +83,7 @@ func newStress(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&cfg.audit, "audit", cfg.audit, "audit what was recorded; switch it off where workers have other settings than the defaults")
 	cmd.Flags().Float64Var(&cfg.rate, "rate", cfg.rate, "operations a second; 0 for as fast as outcomes come back")
 	cmd.Flags().IntVar(&cfg.count, "count", 0, "operations after which the run ends, though not --for (default none)")
+	cfg.profile.flags(cmd.Flags())
 	cmd.Flags().IntVar(&cfg.workers, "workers", cfg.workers, "workers in this process (with --server 0)")
 	return cmd
 }
@@ -101,7 +102,6 @@ func (cfg *stressConfig) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&cfg.sync, "sync", cfg.sync, "of the broker it starts: when it writes to disk, always or interval")
 	flags.DurationVar(&cfg.window, "window", cfg.window, "of the workers it starts: how long a window gathers contenders")
 	flags.StringVar(&cfg.storeDir, "store-dir", "", "of the broker it starts: folder in which its store is made (default the system's for temporary files)")
-	cfg.profile.flags(flags)
 }
 
 func (cfg *stressConfig) check(server bool) error {

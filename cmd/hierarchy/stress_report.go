@@ -141,7 +141,7 @@ func round(x float64) float64 { return math.Round(x*100) / 100 }
 func (s *stressor) describe(r *stressReport) {
 	cfg := s.cfg
 	r.Targets, r.Rate, r.InFlight, r.Batch, r.Seed = cfg.targets, cfg.rate, cfg.inFlight, cfg.batch.String(), cfg.seed
-	r.Partitions, r.Workers = cfg.partitions, cfg.workers
+	r.Partitions, r.Workers = s.rig.partitions, cfg.workers
 	if s.rig.broker != nil {
 		r.Sync = cfg.sync
 	}
@@ -170,8 +170,12 @@ func (a *app) showStress(r *stressReport) {
 	if r.Rate > 0 {
 		pace = fmt.Sprintf("%g ops/s", r.Rate)
 	}
-	a.printf("%.1f s, %s, batches of %s on %d targets, %d partitions, %d workers here, sync %s, seed %d",
-		r.DurationS, pace, r.Batch, r.Targets, r.Partitions, r.Workers, r.Sync, r.Seed)
+	sync := ""
+	if r.Sync != "" {
+		sync = "sync " + r.Sync + ", "
+	}
+	a.printf("%.1f s, %s, batches of %s on %d targets, %d partitions, %d workers here, %sseed %d",
+		r.DurationS, pace, r.Batch, r.Targets, r.Partitions, r.Workers, sync, r.Seed)
 	w := a.table()
 	line := func(what, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", what, fmt.Sprintf(format, args...)) }
 	line("operations", "%d submitted: %d completed, %d rejected, %d cancelled, %d dead, %d pending",

@@ -28,8 +28,10 @@ type rig struct {
 	conns   []*nats.Conn
 	workers []*consumer.Worker
 	running errgroup.Group // the workers
-	cancel  context.CancelFunc
-	flush   func() error // sends the traces of the workers, if there are any
+
+	partitions int // of the system
+	cancel     context.CancelFunc
+	flush      func() error // sends the traces of the workers, if there are any
 }
 
 // newRig returns a rig with the workers of the configuration at work.
@@ -41,6 +43,9 @@ func (a *app) newRig(ctx context.Context, cfg *stressConfig) (*rig, error) {
 	r := &rig{app: a, space: space, cancel: func() {}, flush: func() error { return nil }}
 	if !a.global.named() {
 		err = r.embed(ctx, cfg)
+	}
+	if err == nil {
+		err = r.look(ctx)
 	}
 	if err == nil {
 		err = r.work(ctx, cfg)
@@ -71,6 +76,18 @@ func (r *rig) embed(ctx context.Context, cfg *stressConfig) error {
 	ctx, cancel := r.app.bounded(ctx)
 	defer cancel()
 	return ecsstore.Init(ctx, js, r.space, settings)
+}
+
+// look asks how many partitions there are.
+func (r *rig) look(ctx context.Context) error {
+	js, err := r.open("stress/look")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := r.app.bounded(ctx)
+	defer cancel()
+	r.partitions, err = ecsstore.Partitions(ctx, js, r.space)
+	return err
 }
 
 // work starts the workers, which stop when the rig is closed and not before: an

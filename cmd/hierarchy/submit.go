@@ -72,6 +72,9 @@ func newSubmit(a *app) *cobra.Command {
 			if f.file != "" {
 				return a.submitFile(cmd, &f)
 			}
+			if f.contend != "" || f.fresh {
+				return usage(cmd, errors.New("--contend and --fresh are of use with --file only"))
+			}
 			return a.submit(cmd, &f)
 		},
 	}

@@ -45,6 +45,9 @@ type sender struct {
 }
 
 func (a *app) submitFile(cmd *cobra.Command, f *submitFlags) error {
+	if err := useless(cmd, "beside --file", "file", "contend", "fresh", "wait"); err != nil {
+		return err
+	}
 	if f.contend != "" && f.contend != contendAll && f.contend != contendPace {
 		return usage(cmd, fmt.Errorf("--contend is %q: want %s or %s", f.contend, contendAll, contendPace))
 	}
@@ -77,7 +80,7 @@ func (a *app) submitFile(cmd *cobra.Command, f *submitFlags) error {
 
 // inOrder sends each operation when those have ended that it must wait for.
 func (s *sender) inOrder(ctx context.Context) {
-	done := make([]chan struct{}, len(s.ops))
+	done, failed := make([]chan struct{}, len(s.ops)), make([]error, len(s.ops))
 	for i := range done {
 		done[i] = make(chan struct{})
 	}
@@ -88,20 +91,26 @@ func (s *sender) inOrder(ctx context.Context) {
 			defer close(done[i])
 			for _, b := range before {
 				<-done[b]
+				failed[i] = cmp.Or(failed[i], failed[b])
+			}
+			if failed[i] != nil {
+				s.end(ended{entry: &s.ops[i], err: fmt.Errorf("an operation before it has no outcome: %w", failed[i])})
+				return
 			}
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			s.one(ctx, &s.ops[i])
+			failed[i] = s.one(ctx, &s.ops[i])
 		})
 	}
 	group.Wait()
 }
 
-func (s *sender) one(ctx context.Context, entry *fileOp) {
+func (s *sender) one(ctx context.Context, entry *fileOp) error {
 	ctx, cancel := s.a.bounded(ctx)
 	defer cancel()
 	outcome, err := s.c.SubmitAndWait(ctx, entry.op)
 	s.end(ended{entry: entry, outcome: outcome, err: err})
+	return err
 }
 
 // contending sends all operations in the file's order without waiting for outcomes,
