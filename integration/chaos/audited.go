@@ -27,7 +27,7 @@ func (s *scenario) audited(ctx context.Context) error {
 	if failed := new(exec.ExitError); err != nil && !errors.As(err, &failed) {
 		return fmt.Errorf("auditing: %w", err)
 	} else if len(out) == 0 {
-		return fmt.Errorf("auditing: %w: %s", err, failed.Stderr)
+		return fmt.Errorf("the audit says nothing: %s", failed.Stderr)
 	}
 	if err := os.WriteFile(filepath.Join(s.Folder, "logs", "audit.json"), out, 0o600); err != nil {
 		return fmt.Errorf("keeping what the audit says: %w", err)

@@ -16,7 +16,7 @@ import (
 var (
 	seed = flag.Uint64("seed", 0, "of the faults; 0: any")
 	long = flag.Duration("for", 2*time.Minute, "how long faults happen")
-	rate = flag.Float64("rate", 0, "operations a second; 0: a quarter of what the machine takes without faults")
+	rate = flag.Float64("rate", 0, "operations a second; 0: a fifth of what the machine takes without faults")
 
 	times = flag.Int("times", 10, "how often a worker is killed and another drained to measure take-overs")
 )

@@ -24,15 +24,13 @@ func (c *commits) minus(before commits) commits {
 
 // commits reads the metrics of all workers.
 func (f *fleet) commits(ctx context.Context) (sum commits, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, w := range f.members {
-		url, err := metricsOf(filepath.Join(f.logs, w.name+".log"))
+	for _, name := range f.names() {
+		url, err := metricsOf(filepath.Join(f.logs, name+".log"))
 		if err == nil {
 			err = sum.add(ctx, url)
 		}
 		if err != nil {
-			return sum, fmt.Errorf("reading the metrics of %s: %w", w.name, err)
+			return sum, fmt.Errorf("reading the metrics of %s: %w", name, err)
 		}
 	}
 	return sum, nil

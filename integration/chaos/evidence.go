@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hierarchy-events/hierarchy/ecsstore"
 	"github.com/hierarchy-events/hierarchy/operation"
 	"github.com/hierarchy-events/hierarchy/subjects"
 )
@@ -70,7 +71,7 @@ func (e *evidence) read(msg jetstream.Msg) error {
 	if kind, _, err := (subjects.Space{}).ParseEvent(msg.Subject()); err == nil {
 		return e.event(kind, msg.Data())
 	}
-	if text := msg.Headers().Get("Hierarchy-Sequence"); text != "" {
+	if text := msg.Headers().Get(ecsstore.HeaderDeadSequence); text != "" {
 		sequence, err := strconv.ParseUint(text, 10, 64)
 		e.buried[sequence]++
 		return err

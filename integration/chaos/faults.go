@@ -18,9 +18,9 @@ const (
 )
 
 // loadShare is how much of what the machine takes without faults is published while they
-// happen: half of what it takes then, with a worker gone every second and a broker every third
-// of a minute.
-const loadShare = 0.25
+// happen. It takes a quarter to a half of that then, with a worker gone every second and a
+// broker every third of a minute.
+const loadShare = 0.2
 
 // measure creates the targets, finds out how much the machine takes, and sets the rate
 // to its share of that.

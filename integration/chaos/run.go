@@ -22,7 +22,7 @@ import (
 type Run struct {
 	Plan     Plan
 	For      time.Duration // how long faults happen
-	Rate     float64       // of the load, in operations a second; 0: half of what the machine takes during faults
+	Rate     float64       // of the load, in operations a second; 0: a fifth of what the machine takes without faults
 	Programs Programs
 	Shipped  string // folder with the brokers' configuration
 	Sync     string // their sync_interval

@@ -85,11 +85,11 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand,
 	if err := o.await(ctx, s.fleet.calm); err != nil {
 		return 0, fmt.Errorf("waiting for the workers to share the partitions: %w", err)
 	}
-	w := s.fleet.members[random.IntN(len(s.fleet.members))]
-	had := o.partitions(w.name)
+	w, name := s.fleet.any(random)
+	had := o.partitions(name)
 	o.focus.set(had)
 	if err := o.await(ctx, func(now map[int]commit) bool { return busy(now, had) }); err != nil {
-		return 0, fmt.Errorf("waiting for operations on the partitions of %s: %w", w.name, err)
+		return 0, fmt.Errorf("waiting for operations on the partitions of %s: %w", name, err)
 	}
 	began := time.Now()
 	if err := away(ctx, w); err != nil {
@@ -99,7 +99,7 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand,
 	err := o.await(ctx, func(now map[int]commit) bool {
 		longest = 0
 		for _, p := range had {
-			if now[p].worker == w.name || now[p].at.Before(began) {
+			if now[p].worker == name || now[p].at.Before(began) {
 				return false
 			}
 			longest = max(longest, took(began, now[p]))
@@ -107,7 +107,7 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand,
 		return true
 	})
 	if err != nil {
-		return 0, fmt.Errorf("waiting for others to take over from %s: %w", w.name, err)
+		return 0, fmt.Errorf("waiting for others to take over from %s: %w", name, err)
 	}
 	s.fleet.busy.Wait()
 	return longest, s.fleet.add(ctx)
@@ -116,6 +116,24 @@ func (s *scenario) takeOver(ctx context.Context, o *owners, random *rand.Rand,
 // busy reports whether each of some partitions was committed to just now.
 func busy(now map[int]commit, partitions []int) bool {
 	return !slices.ContainsFunc(partitions, func(p int) bool { return time.Since(now[p].at) > 100*time.Millisecond })
+}
+
+// names lists the workers.
+func (f *fleet) names() (out []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.members {
+		out = append(out, w.name)
+	}
+	return out
+}
+
+// any returns one of the workers, and its name.
+func (f *fleet) any(random *rand.Rand) (w *worker, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w = f.members[random.IntN(len(f.members))]
+	return w, w.name
 }
 
 // lose kills a worker for good.
@@ -136,12 +154,7 @@ func (f *fleet) dismiss(ctx context.Context, w *worker) error {
 // calm reports whether every partition was lately committed to by the worker that
 // should have it.
 func (f *fleet) calm(now map[int]commit) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var names []string
-	for _, w := range f.members {
-		names = append(names, w.name)
-	}
+	names := f.names()
 	for p := range ecsstore.DefaultSettings().Partitions {
 		if now[p].worker != consumer.Owner(p, names) || time.Since(now[p].at) > time.Second {
 			return false
