@@ -168,9 +168,9 @@ func attempt(ctx context.Context, system ecsstore.SlowSystem, task ecsstore.Task
 	return patch, took, err
 }
 
-// patience is how many commits of a partition may be refused in a row before a worker asks
+// maxRefusals is how many commits of a partition may be refused in a row before a worker asks
 // whether it still owns it, and makes its rounds smaller.
-const patience = 2
+const maxRefusals = 2
 
 // refused has the round planned again. Another commit was first, or is under way: of the
 // heads that this one writes or relies on (rule R18), as a rule, so that it is enough to
@@ -194,7 +194,7 @@ func (e *engine) refused(ctx context.Context, out committed) {
 		if p == nil {
 			continue
 		}
-		if p.refused++; p.refused > patience {
+		if p.refused++; p.refused > maxRefusals {
 			e.doubts[id] = true
 		}
 	}

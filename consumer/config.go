@@ -17,7 +17,7 @@ import (
 )
 
 // Config is how a worker works. [DefaultConfig] returns the documented defaults;
-// workers of one system should agree on all but Name, MaxConcurrent and Logger.
+// workers of one system should agree on all but Name, MaxConcurrent, Logger, Meter and Tracer.
 type Config struct {
 	Name  string         // of the worker, unique in the system; a subject token
 	Space subjects.Space // where the streams are

@@ -26,7 +26,7 @@ type draft struct {
 	part  ecsstore.Part
 
 	window     operation.Window                       // being planned
-	statuses   map[uuid.UUID]ending                   // of the operations this window took
+	statuses   map[uuid.UUID]ending                   // of operations, as the window leaves them
 	staged     map[operation.Ref]*operation.Operation // that entered the window
 	lanes      map[uuid.UUID]lane                     // as changed
 	known      map[uuid.UUID]entry                    // what it took or changed the status of

@@ -316,7 +316,7 @@ func (*engine) plan(r *round, ready []*partition) (lacking bool, err error) {
 	return lacking, nil
 }
 
-// storeTimeout bounds one exchange with the broker.
+// storeTimeout bounds one thing that is done with the broker: a commit, a claim, a release.
 const storeTimeout = 5 * time.Second
 
 // commit sends the round off.

@@ -30,11 +30,15 @@ type load struct {
 func (w *world) load(valves []uuid.UUID, every time.Duration) *load {
 	l := &load{w: w, random: rand.New(rand.NewPCG(1, 2)), valves: valves, end: make(chan struct{})} //nolint:gosec // a test
 	l.done.Go(func() {
-		for tick := time.NewTicker(every); ; {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
 			select {
 			case <-tick.C:
 				l.publish(w.t.Context(), l.next())
 			case <-l.end:
+				return
+			case <-w.t.Context().Done():
 				return
 			}
 		}

@@ -54,7 +54,7 @@ type members struct {
 	// another. It is no mutex since whoever waits for it stops waiting with its context.
 	writes chan struct{}
 
-	mu     sync.Mutex // guards others, self
+	mu     sync.Mutex // guards all below
 	others map[string]*member
 	self   member
 	beat   time.Time // the last heartbeat that the broker took

@@ -59,8 +59,8 @@ const (
 	unknownCommit  = "unknown"   // the reply was lost
 )
 
-// telemetry tells OpenTelemetry what has been committed. Only the engine's goroutine
-// calls it.
+// telemetry tells OpenTelemetry what has been committed. What is committed is told by the
+// engine's goroutine alone, troubles by any.
 type telemetry struct {
 	submitted, completed, rejected, cancelled, dead metric.Int64Counter
 	started, failed, retried, duplicates            metric.Int64Counter

@@ -142,21 +142,21 @@ func (p *partition) closes(length time.Duration) (time.Time, bool) {
 // wakes returns when the partition next has something to do.
 func (p *partition) wakes(window time.Duration, alone bool) (time.Time, bool) {
 	at, found := p.closes(window)
-	earlier := func(t time.Time) {
+	sooner := func(t time.Time) {
 		if !found || t.Before(at) {
 			at, found = t, true
 		}
 	}
 	idle := len(p.queue) == 0 && p.advance > p.fence.Cursor
 	if len(p.results) > 0 || alone && len(p.alone) > 0 || idle {
-		earlier(time.Time{})
+		sooner(time.Time{})
 	}
 	if len(p.alarms) > 0 {
-		earlier(p.alarms[0].at)
+		sooner(p.alarms[0].at)
 	}
 	if len(p.queue) == 0 {
 		for entity, since := range p.idle {
-			earlier(p.idleUntil(entity, since, window))
+			sooner(p.idleUntil(entity, since, window))
 		}
 	}
 	return at, found

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -110,5 +111,8 @@ func wantApplies(t *testing.T, patch ecsstore.Patch) {
 	var again ecsstore.Entity
 	if err := json.Unmarshal(text, &again); err != nil {
 		t.Fatalf("the entity cannot be read: %v in %s", err, text)
+	}
+	if same, err := json.Marshal(&again); err != nil || !bytes.Equal(same, text) {
+		t.Errorf("read and written again the entity is %s, %v; it was %s", same, err, text)
 	}
 }

@@ -12,33 +12,31 @@ import (
 
 // Stats is what a worker has done since it started, and where its partitions stand.
 type Stats struct {
-	Submitted, Started, Failed, Retried, Duplicates int
-	Succeeded, Cancelled, DeadLettered              int
-	Rejected                                        map[operation.Reason]int
-	Winners                                         map[operation.Priority]int
-	Conflicts                                       int
-	GracePeriodSaves, ExecutingProtections          int
-	Commits, Messages                               int
-	Refusals                                        map[string]int // refused, busy, too_large, unknown
-	Fenced                                          int            // partitions found to be another's
-	Claims                                          int
-	Events                                          map[operation.Kind]int
-	ResolutionTime                                  time.Duration // of all conflicts together
-	Fill                                            float64       // how much of its bound the operations stream has used, 0 to 1
-	Partitions                                      map[int]PartitionStats
+	Submitted, Failed, Retried, Duplicates int
+	Succeeded, Cancelled, DeadLettered     int
+	Rejected                               map[operation.Reason]int
+	Conflicts                              int
+	GracePeriodSaves, ExecutingProtections int
+	Commits, Messages                      int
+	Refusals                               map[string]int // refused, busy, too_large, unknown
+	Fenced                                 int            // partitions found to be another's
+	Claims                                 int
+	Events                                 map[operation.Kind]int
+	ResolutionTime                         time.Duration // of all conflicts together
+	Fill                                   float64       // how much of its bound the operations stream has used, 0 to 1
+	Partitions                             map[int]PartitionStats
 }
 
 // PartitionStats is where one partition of a worker stands.
 type PartitionStats struct {
-	Epoch      uint64
-	Cursor     uint64
-	Counts     operation.Counts
-	LastCommit time.Time
-	Halted     string // why the partition does not go on
-	Standing          // as of the last second
+	Epoch    uint64
+	Cursor   uint64
+	Counts   operation.Counts
+	Halted   string // why the partition does not go on
+	Standing        // as of the last second
 }
 
-// stats collects Stats. The engine writes, anybody reads.
+// stats collects Stats. The engine writes most of it, anybody reads.
 type stats struct {
 	mu  sync.Mutex // guards now
 	now Stats
@@ -48,7 +46,7 @@ type stats struct {
 
 func newStats(t *telemetry) *stats {
 	return &stats{telemetry: t, now: Stats{
-		Rejected: map[operation.Reason]int{}, Winners: map[operation.Priority]int{},
+		Rejected: map[operation.Reason]int{},
 		Refusals: map[string]int{}, Partitions: map[int]PartitionStats{}, Events: map[operation.Kind]int{},
 	}}
 }
@@ -57,7 +55,7 @@ func (s *stats) snapshot() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.now
-	out.Rejected, out.Winners = maps.Clone(out.Rejected), maps.Clone(out.Winners)
+	out.Rejected = maps.Clone(out.Rejected)
 	out.Refusals, out.Partitions = maps.Clone(out.Refusals), maps.Clone(out.Partitions)
 	out.Events = maps.Clone(out.Events)
 	return out
@@ -151,7 +149,6 @@ func (s *stats) decided(partition int, d *draft, f *operation.Fence) {
 		n.Submitted += count
 	}
 	n.DeadLettered += t.dead
-	n.Started += t.started
 	n.Failed += t.failed
 	n.Retried += t.retried
 	n.Duplicates += t.duplicates
@@ -169,9 +166,6 @@ func (s *stats) decided(partition int, d *draft, f *operation.Fence) {
 		case operation.Pending, operation.Executing, operation.Failed:
 		}
 	}
-	for priority, count := range t.winners {
-		n.Winners[priority] += count
-	}
 	for i := range d.part.Events {
 		n.Events[d.part.Events[i].Kind]++
 	}
@@ -179,7 +173,7 @@ func (s *stats) decided(partition int, d *draft, f *operation.Fence) {
 		n.ResolutionTime += took
 	}
 	n.Partitions[partition] = PartitionStats{
-		Epoch: f.Epoch, Cursor: f.Cursor, Counts: f.Counts, LastCommit: f.Time,
+		Epoch: f.Epoch, Cursor: f.Cursor, Counts: f.Counts,
 		Standing: n.Partitions[partition].Standing,
 	}
 	s.mu.Unlock()

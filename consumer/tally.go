@@ -15,7 +15,6 @@ type tally struct {
 	started, failed     int
 	retried, duplicates int
 	dead                int
-	winners             map[operation.Priority]int
 	conflicts           int
 	saves, protections  int
 	resolution          []time.Duration // of each conflict
@@ -38,7 +37,7 @@ type label struct {
 }
 
 func newTally(now time.Time) tally {
-	return tally{now: now, submitted: map[operation.Priority]int{}, winners: map[operation.Priority]int{}}
+	return tally{now: now, submitted: map[operation.Priority]int{}}
 }
 
 func (t *tally) ended(status operation.Status, reason operation.Reason, r *operation.Record) {
@@ -61,9 +60,6 @@ func (t *tally) resolved(d operation.Decision, took time.Duration, held resolver
 	if d.Conflict() {
 		t.conflicts++
 		t.resolution = append(t.resolution, took)
-	}
-	if d.First().Verdict == operation.Wins {
-		t.winners[d.First().Priority]++
 	}
 	t.saves += held.GracePeriodSaves
 	t.protections += held.ExecutingProtections

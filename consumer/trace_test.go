@@ -277,8 +277,10 @@ func TestEventsCarryTheTraceOfTheirOperation(t *testing.T) {
 				began[s.SpanContext().TraceID()] = true
 			}
 		}
+		seen := map[uuid.UUID]bool{}
 		for _, msg := range w.stored(w.space.EventsAbout(valve)) {
 			e := w.decode(msg)
+			seen[e.detail.OpID] = true
 			parent, state := traceheader.Extract(nats.Header{"traceparent": msg.Headers()["traceparent"], "tracestate": msg.Headers()["tracestate"]})
 			if parent != e.TraceParent {
 				t.Errorf("%s of %s: the header says %q, the event %q", e.kind, w.name(e.detail.OpID), parent, e.TraceParent)
@@ -293,6 +295,11 @@ func TestEventsCarryTheTraceOfTheirOperation(t *testing.T) {
 				if !began[span.TraceID()] {
 					t.Errorf("%s of %s: %s is no trace that its reception began", e.kind, w.name(e.detail.OpID), parent)
 				}
+			}
+		}
+		for _, o := range []operation.Operation{known, unsampled, without} {
+			if !seen[o.ID] {
+				t.Errorf("no event tells of %s", w.name(o.ID))
 			}
 		}
 	})

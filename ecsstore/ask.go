@@ -20,7 +20,7 @@ type getRequest struct {
 	NextFor  string `json:"next_by_subj,omitempty"`
 }
 
-// stored is a message as the leader returns it.
+// stored is a message as the broker returns it.
 type stored struct {
 	Subject  string    `json:"subject"`
 	Sequence uint64    `json:"seq"`

@@ -72,12 +72,18 @@ func (l *resizeLock) take(ctx context.Context) (uint64, error) {
 	defer tick.Stop()
 	for {
 		revision, err := l.kv.Create(ctx, LockKey, l.body)
+		if err == nil {
+			return revision, nil
+		}
 		if !errors.Is(err, jetstream.ErrKeyExists) {
-			return revision, err
+			return 0, fmt.Errorf("taking the lock of changes: %w", err)
 		}
 		select {
 		case <-tick.C:
 		case <-patience.Done():
+			if ctx.Err() != nil {
+				return 0, context.Cause(ctx)
+			}
 			return 0, ErrLocked
 		}
 	}

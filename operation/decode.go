@@ -91,9 +91,8 @@ func invalid(field, format string, args ...any) error {
 // may come behind them.
 type decoder struct {
 	scanner
-	op        Operation
-	params    []member
-	hasParams bool
+	op     Operation
+	params []member
 }
 
 func (d *decoder) operation(class, target string, custom func(Type) bool) (*Operation, error) {
@@ -182,7 +181,6 @@ func (d *decoder) readParams() error {
 		return d.fail("want an object, not %s", v.kind)
 	}
 	d.nodes++
-	d.hasParams = true
 	start := d.pos
 	d.params = make([]member, 0, 4)
 	err := d.object(func(key []byte) error {

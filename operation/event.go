@@ -11,7 +11,7 @@ import (
 // Kind is what an event tells.
 type Kind string
 
-// The kinds of events. Completed, RejectedEvent and CancelledEvent end a life.
+// The kinds of events. CompletedEvent, RejectedEvent and CancelledEvent end a life.
 const (
 	StartedEvent       Kind = "started"
 	CompletedEvent     Kind = "completed"

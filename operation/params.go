@@ -38,7 +38,7 @@ type UpdateParams struct {
 	Add    map[string]json.Number `json:"add,omitempty"` // by path
 	Remove []string               `json:"remove,omitempty"`
 	Retype bool                   `json:"retype,omitempty"` // a value may be of another JSON type than before
-	Create bool                   `json:"create,omitempty"` // a field that is set need not exist
+	Create bool                   `json:"create,omitempty"` // accepted, and without effect: what is set need not exist
 }
 
 // ModifyParams are the params of [ModifyField].

@@ -89,8 +89,9 @@ const (
 	ClosedByResize CloseCause = "resize"
 )
 
-// Window is the decision record of one commit of one partition: what it took, what
-// it decided, and enough to decide it again (rule R11).
+// Window is the decision record of one window of a partition: what it took, what it
+// decided, and enough to decide it again (rule R11). A commit may have several of one
+// partition.
 type Window struct {
 	ID        string     `json:"id"`
 	Partition int        `json:"partition"`
@@ -106,7 +107,7 @@ type Window struct {
 	Taken     []Taken    `json:"taken,omitempty"`
 	Settled   []Settled  `json:"settled,omitempty"`
 	Decisions []Decision `json:"decisions,omitempty"`
-	Digest    string     `json:"digest"`             // SHA-256 of the events, versions and dead letters of the commit
+	Digest    string     `json:"digest"`             // SHA-256 of the partition's events, versions and dead letters in the commit; in its last window
 	Previous  string     `json:"previous,omitempty"` // SHA-256 of the partition's previous window record
 
 	Partitions int `json:"partitions,omitempty"` // how many there are from this window on

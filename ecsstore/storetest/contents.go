@@ -155,7 +155,11 @@ func eventsAreStoredAsTheyAre(s *scene) {
 	o := s.claim(0, "worker")
 	b := s.full(o, s.entity(0), 0)
 	s.commit(b, o)
-	for i, msg := range s.Stored(s.Space.Events()) {
+	stored := s.Stored(s.Space.Events())
+	if len(stored) != len(b.Parts[0].Events) {
+		s.Fatalf("%d events are stored, want %d", len(stored), len(b.Parts[0].Events))
+	}
+	for i, msg := range stored {
 		want := b.Parts[0].Events[i]
 		if subject := s.Space.EventToken(want.Kind, want.Target); msg.Subject != subject {
 			s.Errorf("event %d is stored under %s, want %s", i, msg.Subject, subject)
