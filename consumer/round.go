@@ -91,10 +91,13 @@ func (r *round) add(p *partition) (more bool, lack error) {
 		case err != nil: // after a window that is only supposed, it need not mean anything
 			return true, cmp.Or(lack, err)
 		}
+		if lack != nil && d != nil {
+			r.supposed += d.took
+		}
 		switch {
 		case d == nil:
 			return true, lack
-		case lack != nil && r.suppose(d) && r.fits(d, limit):
+		case lack != nil && r.supposed >= maxSupposed && r.fits(d, limit):
 			return true, lack
 		case r.fits(d, limit) && r.limit < MaxWindow:
 			return true, lack // commits have failed: this one is to be small
@@ -114,13 +117,6 @@ func (r *round) add(p *partition) (more bool, lack error) {
 // maxSupposed is how many operations a round plans from a window on that lacks something: as
 // many as a commit holds where most of them lose.
 const maxSupposed = ecsstore.MaxBatch / 2
-
-// suppose counts the operations of a window that need not come out as planned, and reports
-// whether there are enough of them.
-func (r *round) suppose(d *draft) bool {
-	r.supposed += d.took
-	return r.supposed >= maxSupposed
-}
 
 // plan plans one window of a partition, after those of base. It returns nil if there
 // is nothing to do, and what there is of the draft if it lacks something.

@@ -47,11 +47,11 @@ func usage(cmd *cobra.Command, err error) error {
 	return &exit{code: exitUsage, err: fmt.Errorf("%w (see: %s --help)", err, cmd.CommandPath())}
 }
 
-// useless refuses flags of the command itself that would be passed over, all but those named.
-func useless(cmd *cobra.Command, where string, useful ...string) (err error) {
-	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+// useless refuses flags that would be passed over, all of a set but those named, and says why.
+func useless(cmd *cobra.Command, flags *pflag.FlagSet, why string, useful ...string) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
 		if err == nil && f.Changed && !slices.Contains(useful, f.Name) {
-			err = usage(cmd, fmt.Errorf("--%s is of no use %s", f.Name, where))
+			err = usage(cmd, fmt.Errorf("--%s is %s", f.Name, why))
 		}
 	})
 	return err

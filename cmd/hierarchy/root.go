@@ -126,12 +126,9 @@ func atMost(n int) cobra.PositionalArgs {
 // exactly is cobra.ExactArgs with names for what is missing.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) < len(names):
+		if len(args) < len(names) {
 			return usage(cmd, fmt.Errorf("%s is missing", names[len(args)]))
-		case len(args) > len(names):
-			return usage(cmd, fmt.Errorf("too many arguments: %q", args[len(names):]))
 		}
-		return nil
+		return atMost(len(names))(cmd, args)
 	}
 }

@@ -62,6 +62,7 @@ func newRun(a *app) *cobra.Command {
 	cfg := runConfig{worker: consumer.DefaultConfig(), settings: ecsstore.DefaultSettings()}
 	cfg.settings.Retention = embeddedRetention
 	cfg.worker.Name = ""
+	embedded := pflag.NewFlagSet("embedded", pflag.ContinueOnError) // flags of the embedded broker
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a worker, and a broker if there is none",
 		Long: runLong, Example: runExample, Args: exactly(),
@@ -69,33 +70,23 @@ func newRun(a *app) *cobra.Command {
 			if s := cfg.broker.sync; s != syncAlways && s != syncInterval {
 				return usage(cmd, fmt.Errorf("--sync is %q: want %s or %s", s, syncAlways, syncInterval))
 			}
-			if err := a.embedded(cmd); err != nil {
-				return err
+			if a.global.named() {
+				if err := useless(cmd, embedded, "for a broker of its own: leave --server, --context, NATS_URL and NATS_CONTEXT out"); err != nil {
+					return err
+				}
 			}
 			return inGoodOrder(cmd.Context(), a.run(cmd.Context(), cfg, cmd.Flags()))
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&cfg.demo, "demo", false, "add a plant that commands itself, and show its events")
-	brokerFlags(flags, &cfg.broker)
-	streamFlags(flags, &cfg.settings, "of a new embedded store: ")
+	brokerFlags(embedded, &cfg.broker)
+	streamFlags(embedded, &cfg.settings, "of a new embedded store: ")
+	flags.AddFlagSet(embedded)
 	httpFlag(flags, &cfg.http)
 	workerFlags(flags, &cfg.worker)
 	systemFlags(flags, &cfg.systems)
 	return cmd
-}
-
-// embedded refuses flags of the embedded broker where there is another one.
-func (a *app) embedded(cmd *cobra.Command) error {
-	if !a.global.named() {
-		return nil
-	}
-	for _, name := range []string{"listen", "store", "sync", "partitions", "queue-size", "retention", "duplicate-window"} {
-		if cmd.Flags().Changed(name) {
-			return usage(cmd, fmt.Errorf("--%s is for a broker of its own: leave --server, --context, NATS_URL and NATS_CONTEXT out", name))
-		}
-	}
-	return nil
 }
 
 // httpFlag's default comes from the environment, so that a machine or an image can

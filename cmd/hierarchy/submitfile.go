@@ -45,7 +45,7 @@ type sender struct {
 }
 
 func (a *app) submitFile(cmd *cobra.Command, f *submitFlags) error {
-	if err := useless(cmd, "beside --file", "file", "contend", "fresh", "wait"); err != nil {
+	if err := useless(cmd, cmd.LocalNonPersistentFlags(), "of no use beside --file", "file", "contend", "fresh", "wait"); err != nil {
 		return err
 	}
 	if f.contend != "" && f.contend != contendAll && f.contend != contendPace {
